@@ -1,0 +1,296 @@
+"""From the text of makfs.conf to the settings in force. Pure: reading the files is the caller's.
+
+C1  What is not accepted never gets into a Config: `parse` raises ConfigError naming file, key and what is.
+C2  The nearer file wins, key by key: the repository's, then the user's, then the default. Lists are replaced.
+C3  makfs.conf at the top of the project is `render()`, so the document and the code cannot differ.
+"""
+
+import difflib
+import re
+import textwrap
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Final, cast
+
+from makfs.errors import ConfigError
+from makfs.ids import AgentId, RepoPath
+from makfs.patterns import ShadowRules, check_glob, compile_globs, compile_shadows
+from makfs.settings import (
+    SECTIONS,
+    AllowOther,
+    MountConfig,
+    OnWrite,
+    Setting,
+    StoreConfig,
+    ViewConfig,
+    WriteConfig,
+    settings,
+)
+
+__all__ = [
+    "FILE_NAME",
+    "AgentRule",
+    "AllowOther",
+    "Config",
+    "MountConfig",
+    "OnWrite",
+    "Partial",
+    "PathRule",
+    "StoreConfig",
+    "ViewConfig",
+    "WriteConfig",
+    "combine",
+    "parse",
+    "render",
+]
+
+FILE_NAME: Final = "makfs.conf"
+"""The repository's file stands at its top; the user's is ~/.config/makfs/makfs.conf."""
+
+_AGENT_NAME = re.compile(r"[A-Za-z0-9_-](?:[A-Za-z0-9_.-]{0,62}[A-Za-z0-9_-])?")
+
+
+@dataclass(frozen=True, slots=True)
+class AgentRule:
+    """[agent.NAME]: how one agent's writes are treated."""
+
+    agent: AgentId
+    policy: OnWrite
+
+
+@dataclass(frozen=True, slots=True)
+class PathRule:
+    """[path."GLOB"]: how writes to some files are treated."""
+
+    glob: str
+    on_write: OnWrite
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """All settings. `Config()` is the defaults."""
+
+    store: StoreConfig = StoreConfig()
+    write: WriteConfig = WriteConfig()
+    view: ViewConfig = ViewConfig()
+    mount: MountConfig = MountConfig()
+    agents: tuple[AgentRule, ...] = ()
+    paths: tuple[PathRule, ...] = ()  # a later one beats an earlier one
+
+    def policy_for(self, agent: AgentId, path: RepoPath) -> OnWrite:
+        """Return what a write does: `always_merge` first, then the path's rule, the agent's, `on_write`."""
+        if compile_globs(self.write.always_merge).match_file(path):
+            return OnWrite.MERGE
+        for path_rule in reversed(self.paths):
+            if compile_globs((path_rule.glob,)).match_file(path):
+                return path_rule.on_write
+        for agent_rule in self.agents:
+            if agent_rule.agent == agent:
+                return agent_rule.policy
+        return self.write.on_write
+
+    @property
+    def shadows(self) -> ShadowRules:
+        """Return the compiled `shadow_patterns`; compiled once, then looked up."""
+        return compile_shadows(self.view.shadow_patterns)
+
+    def is_shadow(self, name: str) -> bool:
+        """Tell whether a file of this name (without folder) is an editor's shadow of another one."""
+        return self.shadows.is_shadow(name)
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """One key that a file sets."""
+
+    section: str
+    key: str
+    value: object  # already of the key's type
+
+
+@dataclass(frozen=True, slots=True)
+class Partial:
+    """What one file sets."""
+
+    file_name: str
+    values: tuple[Given, ...] = ()
+    agents: tuple[AgentRule, ...] = ()
+    paths: tuple[PathRule, ...] = ()
+
+
+_RULES: Final[Mapping[str, str]] = {"agent": "policy", "path": "on_write"}  # table of tables -> its only key
+
+
+def parse(text: str, file_name: str) -> Partial:
+    """Return what a makfs.conf sets. Raise ConfigError naming file, key and what is accepted (C1)."""
+    try:
+        data = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{file_name}: not TOML: {error}") from None
+    values: list[Given] = []
+    agents: list[AgentRule] = []
+    paths: list[PathRule] = []
+    for section, table in data.items():
+        if section not in SECTIONS and section not in _RULES:
+            raise ConfigError(f"{file_name}: {_unknown(section, '', [*SECTIONS, *_RULES])}")
+        if not isinstance(table, dict):
+            raise ConfigError(f"{file_name}: {section} is a table; accepted: [{section}] and keys below it")
+        if section in SECTIONS:
+            values += _parse_section(file_name, section, table)
+        elif section == "agent":
+            agents += (AgentRule(AgentId(name), to) for name, to in _parse_rules(file_name, section, table))
+        else:
+            paths += (PathRule(glob, to) for glob, to in _parse_rules(file_name, section, table))
+    return Partial(file_name, tuple(values), tuple(agents), tuple(paths))
+
+
+def combine(defaults: Config, user: Partial | None, repo: Partial | None) -> Config:
+    """Return the settings in force (C2). Path rules of both files hold, the repository's last."""
+    config = defaults
+    for partial in filter(None, (user, repo)):
+        for given in partial.values:
+            section = replace(getattr(config, given.section), **{given.key: given.value})
+            config = replace(config, **{given.section: section})
+        named = {rule.agent for rule in partial.agents}
+        kept = (rule for rule in config.agents if rule.agent not in named)
+        config = replace(config, agents=(*kept, *partial.agents), paths=(*config.paths, *partial.paths))
+    return config
+
+
+def _parse_section(file_name: str, section: str, table: Mapping[str, object]) -> Iterable[Given]:
+    known = settings(section)
+    for key, value in table.items():
+        if key not in known:
+            raise ConfigError(f"{file_name}: {_unknown(key, f'[{section}] ', known)}")
+        default = getattr(SECTIONS[section], key)
+        try:
+            yield Given(section, key, _accept(value, default, known[key]))
+        except ValueError as error:
+            raise ConfigError(f"{file_name}: [{section}] {key}: {error}") from None
+
+
+def _parse_rules(file_name: str, section: str, table: Mapping[str, object]) -> Iterable[tuple[str, OnWrite]]:
+    """Yield name and policy of [agent.NAME] or [path."GLOB"] tables."""
+    wanted = _RULES[section]
+    for name, keys in table.items():
+        place = f'[{section}."{name}"]'
+        try:
+            _check_rule_name(section, name)
+            if not isinstance(keys, dict) or wanted not in keys:
+                raise ValueError(f"says nothing; accepted: the key {wanted}")
+            for key in keys:
+                if key != wanted:
+                    raise ValueError(_unknown(key, "", [wanted]))
+            policy = _accept(keys[wanted], OnWrite.MERGE, Setting(""))
+        except ValueError as error:
+            raise ConfigError(f"{file_name}: {place}: {error}") from None
+        yield name, cast(OnWrite, policy)
+
+
+def _check_rule_name(section: str, name: str) -> None:
+    if section == "path":
+        check_glob(name)
+        if name.startswith("!"):
+            raise ValueError("a path's pattern cannot start with !; give those files a rule of their own")
+    elif not _AGENT_NAME.fullmatch(name):
+        raise ValueError("is no agent's name; accepted: 1 to 64 of A-Z a-z 0-9 _ - and dots inside")
+
+
+def _accept(value: object, default: object, setting: Setting) -> object:
+    """Return the value in the default's type, or raise ValueError saying what is accepted."""
+    if isinstance(default, Enum) and isinstance(value, str):
+        kind = type(default)
+        if value in {choice.value for choice in kind}:
+            return kind(value)
+    elif isinstance(default, tuple) and isinstance(value, list):
+        items = cast("list[object]", value)
+        if all(isinstance(item, str) for item in items):
+            for item in items:
+                if setting.check_item is not None:
+                    setting.check_item(cast(str, item))
+            return tuple(items)
+    elif isinstance(default, int | float) and isinstance(value, int | float) and not isinstance(value, bool):
+        right_type = isinstance(default, float) or isinstance(value, int)
+        # Written so that nan is out of range.
+        if right_type and setting.low <= value <= setting.high:
+            return type(default)(value)
+    shown = textwrap.shorten(repr(value), 60)
+    raise ValueError(f"{shown} is not accepted; accepted: {_accepted(default, setting)}")
+
+
+def _accepted(default: object, setting: Setting) -> str:
+    """Say what a key accepts, for people."""
+    if isinstance(default, Enum):
+        return "one of " + ", ".join(f'"{choice.value}"' for choice in type(default))
+    if isinstance(default, tuple):
+        return "a list of patterns, each in quotes"
+    whole = "whole number" if isinstance(default, int) else "number"
+    return f"a {whole} of {setting.unit} from {setting.low:g} to {setting.high:.10g}"
+
+
+def _unknown(key: str, place: str, known: Iterable[str]) -> str:
+    """Say that a key is unknown, and which one may be meant: here, or in the section it belongs to."""
+    here = sorted(known)
+    elsewhere = [section for section in SECTIONS if key in settings(section)]
+    if elsewhere:
+        hint = f"it belongs to [{elsewhere[0]}]"
+    elif near := difflib.get_close_matches(key, here, n=1):
+        hint = f"did you mean {near[0]}?"
+    else:
+        hint = f"accepted: {', '.join(here)}"
+    return f"{place}{key} is unknown; {hint}"
+
+
+def render() -> str:
+    """Return makfs.conf with every key at its default (C3)."""
+    lines = [_HEAD]
+    for section, defaults in SECTIONS.items():
+        lines += ["", f"[{section}]"]
+        for key, setting in settings(section).items():
+            default = getattr(defaults, key)
+            for sentence in (setting.says, f"Accepted: {_accepted(default, setting)}."):
+                lines += _comment(sentence)
+            lines += [f"{key} = {_toml(default)}", ""]
+        lines.pop()
+    return "\n".join([*lines, _TAIL])
+
+
+def _comment(sentence: str) -> list[str]:
+    # Without hyphenation: a pattern broken in two could be copied.
+    return textwrap.wrap(
+        sentence,
+        width=104,
+        initial_indent="# ",
+        subsequent_indent="# ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, Enum):
+        return f'"{value.value}"'
+    if isinstance(value, tuple):
+        items = [f'"{item}"' for item in value]
+        oneline = f"[{', '.join(items)}]"
+        return oneline if len(oneline) < 80 else "[\n" + "".join(f"    {item},\n" for item in items) + "]"
+    return str(value)
+
+
+_HEAD = """\
+# Every setting of makfs at its default. A repository's own makfs.conf, at its top, needs only the keys it
+# changes; keys it leaves out come from ~/.config/makfs/makfs.conf, then from here. A list replaces the
+# whole list. Unknown keys and values that are not accepted are errors: nothing is mounted."""
+
+_TAIL = """
+# One agent's writes: what on_write says, for this agent alone.
+# [agent.alice]
+# policy = "claim"
+
+# Some files: what on_write says, for the files a .gitignore line of this text would match. The last rule
+# that matches wins, before the agent's own; always_merge above comes before both.
+# [path."docs/**"]
+# on_write = "merge"
+"""

@@ -1,0 +1,183 @@
+"""The sections of makfs.conf: every key with its default, its unit and what is accepted. Pure.
+
+A key's comment in makfs.conf is the sentence that stands here (`makfs.config`, C3).
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from enum import Enum
+from typing import Any, Final, TypeVar
+
+from makfs.patterns import SHADOW_SYNTAX, check_glob, check_shadow
+
+_KIB, _MIB = 1024, 1024 * 1024
+_T = TypeVar("_T")
+
+
+class OnWrite(Enum):
+    """What a write to nodes that nobody holds does."""
+
+    LEASE = "lease"
+    MERGE = "merge"
+    CLAIM = "claim"
+
+
+class AllowOther(Enum):
+    """Whether users other than the one who mounts may enter."""
+
+    AUTO = "auto"
+    YES = "yes"
+    NO = "no"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What one key accepts, and what it is for."""
+
+    says: str
+    unit: str = ""
+    low: float = 0
+    high: float = 0
+    check_item: Callable[[str], None] | None = None  # for lists; raises ValueError
+
+
+def _setting(default: _T, says: str, **accepted: Any) -> _T:
+    """Declare a key of a section. Typed as its value, which is what a reader of the section gets."""
+    return field(default=default, metadata={"setting": Setting(says, **accepted)})
+
+
+@dataclass(frozen=True, slots=True)
+class StoreConfig:
+    """How files are kept."""
+
+    large_bytes: int = _setting(
+        8 * _MIB,
+        "Files larger than this keep their bytes in the repository's directory; the journal holds their hash "
+        "only, so their old versions cannot be read.",
+        unit="bytes",
+        low=4 * _KIB,
+        high=1024 * _MIB,
+    )
+    max_parse_bytes: int = _setting(
+        _MIB,
+        "Source files larger than this are not split into nodes: the file is one node.",
+        unit="bytes",
+        low=0,
+        high=64 * _MIB,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class WriteConfig:
+    """What happens when agents write."""
+
+    on_write: OnWrite = _setting(
+        OnWrite.MERGE,
+        "What a write to nodes that nobody holds does. merge: it is merged; lines that two agents changed "
+        "at once are refused. lease: it holds the nodes for lease_s, so that two agents do not take turns "
+        "inside one function. claim: it is refused, unless the agent claimed the nodes before. This version "
+        "treats all three as merge.",
+    )
+    wait_s: float = _setting(
+        15.0,
+        "How long a write waits for nodes another agent holds, before it is refused. A program that waits "
+        "cannot be killed, so keep it short; longer than lease_s, or leases refuse instead of delaying.",
+        unit="seconds",
+        low=0,
+        high=300,
+    )
+    lease_s: float = _setting(
+        5.0, "How long nodes stay held after the last write to them.", unit="seconds", low=0.1, high=3600
+    )
+    claim_s: float = _setting(
+        300.0, "How long an explicit claim lasts unless it is renewed.", unit="seconds", low=1, high=86400
+    )
+    always_merge: tuple[str, ...] = _setting(
+        ("CHANGELOG*", "CHANGES*", "HISTORY*", "NEWS*", "RELEASES*"),
+        "Files that everybody adds to: whatever else is said, writes to them are merged. Patterns as in "
+        ".gitignore.",
+        check_item=check_glob,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ViewConfig:
+    """What a view shows and to whom."""
+
+    shadow_patterns: tuple[str, ...] = _setting(
+        (
+            "{name}.tmp.{pid}.{hex}",
+            "{name}.tmp.{pid}",
+            "{name}.tmp",
+            ".{name}.sw[a-p]",
+            "{name}~",
+            "4913",
+            "#{name}#",
+            ".#{name}",
+            "sed{rand:6}",
+            ".tmp{rand:6}",
+            ".goutputstream-{rand:6}",
+            "{name}.vsctmp",
+            "{name}___jb_tmp___",
+            "{name}___jb_old___",
+        ),
+        "Names under which editors and agents prepare a new version of a file beside it (in this order: "
+        "Claude Code, other atomic savers, vim and nano, backups, vim's probe, emacs twice, sed -i, Rust "
+        "programs, GNOME, VS Code, JetBrains). Such a file is seen in its own view only. Placeholders: "
+        f"{SHADOW_SYNTAX}.",
+        check_item=check_shadow,
+    )
+    shadow_s: float = _setting(
+        1.0,
+        "A shadow that has been closed and unchanged for so long becomes an ordinary file.",
+        unit="seconds",
+        low=0,
+        high=3600,
+    )
+    scratch: tuple[str, ...] = _setting(
+        (),
+        "More patterns of files that are private to each view and not journaled, as if .gitignore listed "
+        "them. Patterns as in .gitignore.",
+        check_item=check_glob,
+    )
+    git_lock_wait_s: float = _setting(
+        10.0,
+        "How long git in one view waits for git in another (index.lock and the like), before it fails as "
+        "usual.",
+        unit="seconds",
+        low=0,
+        high=300,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class MountConfig:
+    """How the file system is mounted."""
+
+    allow_other: AllowOther = _setting(
+        AllowOther.AUTO,
+        "Whether other users may enter the mount. auto: if root mounts. yes needs user_allow_other in "
+        "/etc/fuse.conf for users other than root.",
+    )
+    max_waiters: int = _setting(
+        256,
+        "How many operations may wait for other agents at once; one more is refused instead of waiting.",
+        unit="operations",
+        low=1,
+        high=10000,
+    )
+
+
+Section = StoreConfig | WriteConfig | ViewConfig | MountConfig
+
+SECTIONS: Final[Mapping[str, Section]] = {
+    "store": StoreConfig(),
+    "write": WriteConfig(),
+    "view": ViewConfig(),
+    "mount": MountConfig(),
+}
+
+
+def settings(section: str) -> Mapping[str, Setting]:
+    """Return the keys of a section, in the order of makfs.conf."""
+    return {key.name: key.metadata["setting"] for key in fields(SECTIONS[section])}
