@@ -8,6 +8,7 @@ J4  A revision's node texts, in order, concatenate to the file's bytes; `content
 J5  An effect (write-through) is pending from its commit until `effects_done`; then never again.
 """
 
+import hashlib
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import NewType
@@ -16,6 +17,14 @@ from makfs.ids import AgentId, NodeUid, RepoPath, Seq
 
 FileUid = NewType("FileUid", int)
 """Identity of a file within one store; follows renames. 0: not recorded yet."""
+
+HASH_BYTES = 16
+ADDRESSES_IN_COMMIT = 50
+
+
+def hash_of(content: bytes) -> bytes:
+    """Return the hash by which the store knows a content: blake2b, 16 bytes."""
+    return hashlib.blake2b(content, digest_size=HASH_BYTES).digest()
 
 
 class FileKind(Enum):
@@ -177,4 +186,5 @@ class CommitDetail:
     commit: Commit
     files: tuple[Revision, ...]
     edits: tuple[NodeEdit, ...]
-    moved: dict[RepoPath, RepoPath] = field(default_factory=dict)
+    moved: dict[RepoPath, RepoPath] = field(default_factory=dict)  # new path -> where the file stood before
+    merged: frozenset[RepoPath] = frozenset()  # paths whose head was not the writer's base

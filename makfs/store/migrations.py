@@ -1,0 +1,81 @@
+"""The road from every older store to today's, in numbered steps that are never edited.
+
+M1  A store made new and one that climbed from version 1 have the same schema.
+M2  A step happens whole or not at all, together with the number that says so (`PRAGMA user_version`).
+
+A new step: append a Migration, bring schema.sql to the state after it, and add a store of the version
+before it to tests/data/. Nothing else changes.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlite_utils import Database
+
+from makfs.errors import StoreError
+
+APPLICATION_ID = 0x6D616B66  # "makf": `file` and we tell our databases from others by it
+SCHEMA = Path(__file__).with_name("schema.sql")
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One step: brings a store of version `number - 1` to `number`."""
+
+    number: int
+    sentence: str  # what it does, for people
+    apply: Callable[[Database], None]
+
+
+MIGRATIONS: tuple[Migration, ...] = ()
+"""Version 1 is the first; steps 2, 3 ... will stand here."""
+
+
+def newest_version(steps: Sequence[Migration] = MIGRATIONS) -> int:
+    """Return the version this program writes."""
+    return 1 + len(steps)
+
+
+def version_of(database: Database) -> int:
+    """Return a store's version, 0 for an empty database. Raise StoreError if it is not a store of makfs."""
+    (application,) = database.conn.execute("PRAGMA application_id").fetchone()
+    (version,) = database.conn.execute("PRAGMA user_version").fetchone()
+    (tables,) = database.conn.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if application == APPLICATION_ID and version > 0 and tables:
+        return int(version)
+    if application or version or tables:
+        raise StoreError("it is a database of another program")
+    return 0
+
+
+def create(database: Database, steps: Sequence[Migration] = MIGRATIONS) -> None:
+    """Give an empty database today's schema, in one transaction."""
+    script = f"""
+        BEGIN IMMEDIATE;
+        {SCHEMA.read_text("utf-8")}
+        PRAGMA application_id = {APPLICATION_ID};
+        PRAGMA user_version = {newest_version(steps)};
+        COMMIT;
+    """
+    try:
+        database.conn.executescript(script)
+    except BaseException:
+        database.rollback()
+        raise
+
+
+def climb(database: Database, steps: Sequence[Migration] = MIGRATIONS) -> int:
+    """Bring a store to the newest version; return how many steps it took. Raise StoreError if it is newer."""
+    version = version_of(database)
+    newest = newest_version(steps)
+    if version > newest:
+        raise StoreError(f"it has version {version}, and this makfs knows only versions up to {newest}")
+    if not version:
+        create(database, steps)
+        return 0
+    for step in steps[version - 1 :]:
+        with database.atomic():  # M2
+            step.apply(database)
+            database.conn.execute(f"PRAGMA user_version = {step.number}")
+    return newest - version

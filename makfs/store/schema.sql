@@ -1,0 +1,123 @@
+-- The store of one repository, version 1. SQLite 3.37 or newer (STRICT), WAL, application_id 'makf'.
+--
+-- The invariants J1-J5 are spelled out in makfs/store/model.py; checking.py reads them all back.
+--
+-- Names. A column of type ANY holds what people or programs named: TEXT when the bytes are UTF-8, else a
+-- BLOB of the very bytes (keys.py). So two spellings of one name cannot both occur, equality is equality,
+-- and since SQLite sorts every TEXT before every BLOB a prefix is one range in each of the two.
+-- Numbers of time are ns since 1970, sizes are bytes, hashes are blake2b with 16 bytes.
+
+-- Every path ever spoken of, once. Never deleted.
+CREATE TABLE path (
+    id     INTEGER PRIMARY KEY,
+    folder ANY NOT NULL,           -- '' for entries of the root
+    name   ANY NOT NULL,           -- no '/', never empty; only the root itself has folder '' and name ''
+    UNIQUE (folder, name)          -- serves children(), below(), and every lookup of a path
+) STRICT;
+
+-- Texts of nodes, each once, found by what they say. Never changed, never deleted.
+CREATE TABLE text (
+    id         INTEGER PRIMARY KEY, -- in order of arrival, so that a new file's texts are neighbours
+    hash       BLOB NOT NULL UNIQUE, -- of the text itself, not of what is kept
+    size_bytes INTEGER NOT NULL,   -- of the text itself
+    codec      INTEGER NOT NULL CHECK (codec IN (0, 1)), -- 0: `bytes` is the text; 1: zlib of the text
+    bytes      BLOB NOT NULL
+) STRICT;
+
+-- The journal (J1): rows are only ever appended, seq is 1, 2, 3 ...
+CREATE TABLE journal (
+    seq           INTEGER PRIMARY KEY,
+    agent         TEXT NOT NULL,
+    time_ns       INTEGER NOT NULL,
+    program       ANY NOT NULL,    -- '' if unknown
+    pid           INTEGER NOT NULL, -- 0 if unknown
+    note          ANY NOT NULL,    -- for people, often ''
+    nodes_changed INTEGER NOT NULL, -- rows this commit has in `edit`
+    last_node     INTEGER NOT NULL, -- highest node uid used up to and with this commit
+    last_file     INTEGER NOT NULL  -- highest file uid likewise; no uid is ever used for two things
+) STRICT;
+CREATE INDEX journal_by_agent ON journal (agent, seq);
+
+-- What stands at a path from `seq` on (J2), until the path's next row. Clustered by path, because the
+-- question is always "the last row of this path up to seq". Seq 0 is the path's origin (J3): what was
+-- there before the first commit that touched it; it is written in that commit's transaction.
+CREATE TABLE revision (
+    path         INTEGER NOT NULL REFERENCES path,
+    seq          INTEGER NOT NULL,  -- a row of journal, or 0
+    place        INTEGER NOT NULL,  -- order among the commit's paths, from 0; of origins: 0
+    file         INTEGER NOT NULL,  -- file uid; of an absent path: of the file that stood there, 0 if none did
+    kind         INTEGER NOT NULL CHECK (kind BETWEEN 0 AND 3), -- 0 absent, 1 file, 2 symlink, 3 directory
+    mode         INTEGER NOT NULL,  -- permission bits
+    content_hash BLOB NOT NULL,     -- of the whole content (J4); x'' unless a file
+    size_bytes   INTEGER NOT NULL,
+    target       BLOB NOT NULL,     -- of a symlink, else x''
+    nodes        BLOB,              -- node list (packing.py); x'' for an empty file; NULL unless a file
+                                    -- and NULL for a file too large to keep (only its hash is known)
+    moved_from   INTEGER REFERENCES path, -- where the file stood before this commit, NULL if it did not move
+    merged       INTEGER NOT NULL CHECK (merged IN (0, 1)), -- 1: head was not the base, the result is a merge
+    PRIMARY KEY (path, seq)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX revision_by_seq ON revision (seq) WHERE seq > 0; -- the paths of a commit
+CREATE INDEX revision_by_hash ON revision (content_hash) WHERE nodes IS NOT NULL; -- text_by_hash()
+
+-- Changes of nodes, as log and show tell them. `before` and `after` are NULL where there was no node, and
+-- also where the text is larger than the limit of what is kept; `op` tells the two apart.
+CREATE TABLE edit (
+    seq         INTEGER NOT NULL REFERENCES journal,
+    place       INTEGER NOT NULL,  -- order within the commit, from 0 without gaps
+    path        INTEGER NOT NULL REFERENCES path,
+    uid         INTEGER NOT NULL,  -- of the node
+    op          TEXT NOT NULL,     -- value of makfs.syntax.node.Op
+    kind        TEXT NOT NULL,     -- value of makfs.syntax.node.Kind
+    address     ANY NOT NULL,      -- after the commit; before it, when the node was deleted
+    old_address ANY NOT NULL,      -- of renames and moves, else ''
+    before      INTEGER REFERENCES text,
+    after       INTEGER REFERENCES text,
+    PRIMARY KEY (seq, place)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX edit_by_node ON edit (uid, seq); -- older_texts()
+
+-- Write-throughs owed to the backing directory (J5). A row appears with its commit and goes, a little
+-- later, with some next transaction; after kill -9 some rows may stand for work that is done already,
+-- which is harmless: doing it again changes nothing.
+CREATE TABLE effect (
+    id          INTEGER PRIMARY KEY, -- grows; not reused while a process holds the store
+    seq         INTEGER NOT NULL REFERENCES journal,
+    path        INTEGER NOT NULL REFERENCES path,
+    before_hash BLOB NOT NULL      -- content hash the backing file had; x'' if absent or not a file
+) STRICT;
+
+-- Writes that were not committed, whole.
+CREATE TABLE refusal (
+    number    INTEGER PRIMARY KEY, -- 1, 2, 3 ...
+    time_ns   INTEGER NOT NULL,
+    agent     TEXT NOT NULL,
+    path      ANY NOT NULL,        -- the whole path: it may be one that no commit ever touched
+    program   ANY NOT NULL,
+    pid       INTEGER NOT NULL,
+    reason    ANY NOT NULL,
+    base_seq  INTEGER NOT NULL,
+    head_seq  INTEGER NOT NULL,
+    addresses TEXT NOT NULL,       -- JSON list of strings, ASCII (surrogates escaped)
+    mine      BLOB NOT NULL,       -- zlib
+    base      BLOB                 -- zlib; NULL: unknown or not text
+) STRICT;
+CREATE INDEX refusal_by_agent ON refusal (agent, number);
+
+-- The number of each agent's view; the same for ever, never given to another.
+CREATE TABLE view (
+    number INTEGER PRIMARY KEY,    -- from 1
+    agent  TEXT NOT NULL UNIQUE
+) STRICT;
+
+-- File ids (32 bits) of paths whose own hash was taken when they appeared.
+CREATE TABLE inode_exception (
+    path    ANY PRIMARY KEY NOT NULL, -- the whole path
+    file_id INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Small settings.
+CREATE TABLE meta (
+    key   TEXT PRIMARY KEY NOT NULL,
+    value ANY NOT NULL
+) STRICT, WITHOUT ROWID;

@@ -1,0 +1,95 @@
+"""The write-ahead log from outside a transaction: made durable, kept short.
+
+W1  `sync` returns only when every commit before it would survive a power loss.
+W2  No commit waits for a checkpoint: checkpoints run here, on a connection of their own.
+"""
+
+import os
+import sqlite3
+from contextlib import suppress
+from pathlib import Path
+
+from sqlite_utils import Database
+
+from makfs.store.connection import connect
+
+_WORTH_BYTES = 4 << 20  # a checkpoint costs two fsyncs whatever its size
+_FIRST_WRITE = (
+    "INSERT INTO meta (key, value) VALUES ('@checkpoints', 1) ON CONFLICT DO UPDATE SET value = value + 1"
+)
+
+
+class Log:
+    """The `-wal` file of one store."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self._log = file.with_name(file.name + "-wal")
+        self._descriptor = -1
+        self._folder_synced = False
+        self._keeper: Database | None = None
+
+    def sync(self) -> None:
+        """Flush the log to the disk (W1). Callable from any thread.
+
+        In WAL mode `synchronous=FULL` differs from NORMAL only in that the log is synced after each
+        commit (https://www.sqlite.org/pragma.html#pragma_synchronous), and fsync(2) flushes a file, not
+        a descriptor. So this is FULL, asked for later. The log may be opened beside SQLite: its POSIX
+        locks, which any close() would drop, are on the database and on `-shm` only
+        (https://www.sqlite.org/howtocorrupt.html, 2.2).
+        """
+        if self._descriptor < 0:
+            self._descriptor = os.open(self._log, os.O_RDONLY | os.O_CLOEXEC)
+        os.fsync(self._descriptor)
+        if not self._folder_synced:  # the names of database and log, once
+            folder = os.open(self.file.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+            self._folder_synced = True
+
+    def size_bytes(self) -> int:
+        """Return how long the log is; 0 if there is none."""
+        with suppress(FileNotFoundError):
+            return self._log.stat().st_size
+        return 0
+
+    def maintain(self, *, worth_bytes: int = _WORTH_BYTES) -> bool:
+        """Checkpoint if the log holds at least `worth_bytes` not yet in the database; tell whether it did.
+
+        For a worker thread, when idle. Commits go on meanwhile (W2): a PASSIVE checkpoint takes no lock
+        a writer wants (https://www.sqlite.org/c3ref/wal_checkpoint_v2.html). Only TRUNCATE at the end,
+        when next to nothing is left to copy, holds the write lock; it also keeps the log's length an
+        honest measure of what is in it. The first write after it syncs the log's new header
+        (https://www.sqlite.org/pragma.html#pragma_synchronous, NORMAL), some milliseconds; so we write a
+        row ourselves, lest an agent's commit pay for it.
+        """
+        if self.size_bytes() < worth_bytes:
+            return False
+        connection = self._keep().conn
+        _, frames, copied = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        if frames != copied:  # a reader holds an old snapshot: next time
+            return False
+        busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if busy:
+            return False
+        connection.execute(_FIRST_WRITE)
+        return True
+
+    def _keep(self) -> Database:
+        if self._keeper is None:
+            self._keeper = connect(self.file)
+            self._keeper.conn.execute("PRAGMA synchronous = NORMAL")
+            self._keeper.conn.execute("PRAGMA wal_autocheckpoint = 0")
+        return self._keeper
+
+    def close(self) -> None:
+        """Close what is open. The database's own last close removes the log."""
+        if self._keeper is not None:
+            with suppress(sqlite3.Error):
+                self._keeper.close()
+            self._keeper = None
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
