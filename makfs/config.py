@@ -6,7 +6,6 @@ C3  makfs.conf at the top of the project is `render()`, so the document and the 
 """
 
 import difflib
-import re
 import textwrap
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -14,8 +13,9 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final, cast
 
-from makfs.errors import ConfigError
+from makfs.errors import BadName, ConfigError
 from makfs.ids import AgentId, RepoPath
+from makfs.names import agent_id
 from makfs.patterns import ShadowRules, check_glob, compile_globs, compile_shadows
 from makfs.settings import (
     SECTIONS,
@@ -48,8 +48,6 @@ __all__ = [
 
 FILE_NAME: Final = "makfs.conf"
 """The repository's file stands at its top; the user's is ~/.config/makfs/makfs.conf."""
-
-_AGENT_NAME = re.compile(r"[A-Za-z0-9_-](?:[A-Za-z0-9_.-]{0,62}[A-Za-z0-9_-])?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,8 +192,11 @@ def _check_rule_name(section: str, name: str) -> None:
         check_glob(name)
         if name.startswith("!"):
             raise ValueError("a path's pattern cannot start with !; give those files a rule of their own")
-    elif not _AGENT_NAME.fullmatch(name):
-        raise ValueError("is no agent's name; accepted: 1 to 64 of A-Z a-z 0-9 _ - and dots inside")
+        return
+    try:
+        agent_id(name)
+    except BadName as error:
+        raise ValueError(str(error)) from None
 
 
 def _accept(value: object, default: object, setting: Setting) -> object:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
-# `ci` finds the same examples in every run, so that a red build is about the change; `dev` looks for new ones;
-# `deep` is for a night. HYPOTHESIS_PROFILE chooses, else CI=true does.
+# `ci` finds the same examples in every run, so that a red build is about the change; `dev` looks for new
+# ones; `deep` is for a night. HYPOTHESIS_PROFILE chooses, else CI=true does.
 _SLOW_IS_FINE = [HealthCheck.too_slow]
 settings.register_profile(
     "ci", derandomize=True, max_examples=60, deadline=None, suppress_health_check=_SLOW_IS_FINE, database=None

@@ -1,0 +1,249 @@
+"""What a machine needs to mount: each point looked at, with a sentence and a remedy. Prints nothing.
+
+H1  Looking changes nothing and never raises: what cannot be read is a finding.
+H2  Whatever is not OK has a remedy; what is OK has none.
+"""
+
+import os
+import stat
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+from importlib import metadata
+from pathlib import Path
+from typing import Final
+
+MIN_PYTHON: Final = (3, 11)
+TESTED_KERNEL: Final = (5, 10)
+MIN_LIBFUSE: Final = (3, 10)
+MIN_WATCHES: Final = 65536  # one a directory of the repository, and editors take theirs from the same number
+MIN_INSTANCES: Final = 64  # one a mount, and one each for editors, language servers, sync tools
+LIBRARIES: Final = (
+    "pyfuse3",
+    "trio",
+    "libcst",
+    "sqlite-utils",
+    "networkx",
+    "tree-sitter",
+    "tree-sitter-python",
+)
+PACKAGES: Final = "apt-get install fuse3 libfuse3-dev"
+
+_CAP_SYS_ADMIN: Final = 21  # capabilities(7)
+
+
+class Verdict(Enum):
+    """How a check ended."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at."""
+
+    name: str
+    ok: Verdict
+    sentence: str
+    remedy: str = ""  # what to do; "" if nothing
+
+
+@dataclass(frozen=True, slots=True)
+class _Machine:
+    """Where to look: the real machine, or a tree made up by a test."""
+
+    root: Path
+    uid: int
+
+    def read(self, path: str) -> str | None:
+        """Return a small file's text, None if it cannot be read (H1)."""
+        try:
+            return (self.root / path).read_text(errors="replace")
+        except OSError:
+            return None
+
+    def number(self, path: str) -> int | None:
+        """Return the number a file of /proc/sys holds, None if there is none."""
+        text = (self.read(path) or "").strip()
+        return int(text) if text.isdecimal() else None
+
+
+def run_checks(root: Path = Path("/"), *, uid: int | None = None) -> tuple[Check, ...]:
+    """Look at the machine below `root` as user `uid` (the caller if None). Never raises."""
+    machine = _Machine(root, os.geteuid() if uid is None else uid)
+    checks: tuple[Callable[[_Machine], Check], ...] = (
+        _python,
+        _libraries,
+        _kernel,
+        _device,
+        _may_mount,
+        _fusermount,
+        _libfuse,
+        _allow_other,
+        _watches,
+        _instances,
+    )
+    return tuple(check(machine) for check in checks)
+
+
+def _python(_machine: _Machine) -> Check:
+    version = ".".join(map(str, sys.version_info[:3]))
+    if sys.version_info[:2] >= MIN_PYTHON:
+        return Check("python", Verdict.OK, f"Python {version}.")
+    needed = ".".join(map(str, MIN_PYTHON))
+    return Check(
+        "python", Verdict.FAIL, f"Python {version} is too old.", f"Install Python {needed} or newer."
+    )
+
+
+def _libraries(_machine: _Machine) -> Check:
+    found: list[str] = []
+    missing: list[str] = []
+    for name in LIBRARIES:
+        try:
+            found.append(f"{name} {metadata.version(name)}")
+        except metadata.PackageNotFoundError:
+            missing.append(name)
+    if missing:
+        sentence = f"Not installed: {', '.join(missing)}."
+        return Check("libraries", Verdict.FAIL, sentence, f"pip install {' '.join(missing)}")
+    return Check("libraries", Verdict.OK, f"{', '.join(found)}.")
+
+
+def _kernel(machine: _Machine) -> Check:
+    release = (machine.read("proc/sys/kernel/osrelease") or "").strip()
+    version = _version(release)
+    if version is None:
+        return Check("kernel", Verdict.WARN, "The kernel's version cannot be read.", "Mount /proc.")
+    if version >= TESTED_KERNEL:
+        return Check("kernel", Verdict.OK, f"Linux {release}.")
+    tested = ".".join(map(str, TESTED_KERNEL))
+    return Check(
+        "kernel",
+        Verdict.WARN,
+        f"Linux {release} is older than any makfs was tried on.",
+        f"Use Linux {tested} or newer.",
+    )
+
+
+def _device(machine: _Machine) -> Check:
+    name = "/dev/fuse"
+    try:
+        os.close(os.open(machine.root / "dev/fuse", os.O_RDWR | os.O_CLOEXEC))
+    except FileNotFoundError:
+        known = "\tfuse\n" in (machine.read("proc/filesystems") or "")
+        sentence = "/dev/fuse is missing" + ("." if known else " and the kernel has no FUSE loaded.")
+        remedy = "In a container, start it with --device /dev/fuse --cap-add SYS_ADMIN"
+        return Check(name, Verdict.FAIL, sentence, f"{remedy}; else run `modprobe fuse` as root.")
+    except PermissionError:
+        sentence = "/dev/fuse is there but this user may not open it."
+        remedy = "Run as root, or `chmod 666 /dev/fuse` as root"
+        return Check(name, Verdict.FAIL, sentence, f"{remedy}; in a container, add --device /dev/fuse.")
+    except OSError as error:
+        sentence = f"/dev/fuse cannot be opened: {error.strerror}."
+        return Check(name, Verdict.FAIL, sentence, "Run `modprobe fuse` as root.")
+    return Check(name, Verdict.OK, "/dev/fuse can be opened.")
+
+
+def _may_mount(machine: _Machine) -> Check:
+    """Root in a container often lacks the one capability that mount(2) asks for."""
+    name = "mount right"
+    if machine.uid != 0:
+        return Check(name, Verdict.OK, "Not root: fusermount3 mounts for this user.")
+    status = machine.read("proc/self/status") or ""
+    masks = [line.split()[1] for line in status.splitlines() if line.startswith("CapEff:") and len(line) > 8]
+    if not masks:
+        return Check(name, Verdict.WARN, "This process's capabilities cannot be read.", "Mount /proc.")
+    if int(masks[0], 16) >> _CAP_SYS_ADMIN & 1:
+        return Check(name, Verdict.OK, "This process may mount.")
+    return Check(
+        name,
+        Verdict.FAIL,
+        "This process is root without the right to mount (CAP_SYS_ADMIN).",
+        "Start the container with --cap-add SYS_ADMIN --security-opt apparmor=unconfined.",
+    )
+
+
+def _fusermount(machine: _Machine) -> Check:
+    name = "fusermount3"
+    for folder in os.get_exec_path():
+        program = machine.root / folder.lstrip("/") / name
+        try:
+            mode = program.stat().st_mode
+        except OSError:
+            continue
+        if not mode & 0o111:
+            continue
+        shown = Path("/") / program.relative_to(machine.root)
+        if machine.uid != 0 and not mode & stat.S_ISUID:
+            sentence = f"{shown} is not setuid root, so it cannot mount for this user."
+            return Check(name, Verdict.FAIL, sentence, f"Run `chmod u+s {shown}` as root, or mount as root.")
+        return Check(name, Verdict.OK, f"{shown}.")
+    return Check(name, Verdict.FAIL, "fusermount3 is not on the PATH.", f"{PACKAGES} (as root).")
+
+
+def _libfuse(machine: _Machine) -> Check:
+    versions = [version for file in _libraries_of_fuse(machine) if (version := _version(file))]
+    if not versions:
+        sentence = "libfuse3 was not found where libraries usually are."
+        return Check("libfuse", Verdict.WARN, sentence, f"{PACKAGES} (as root), unless makfs mounts anyway.")
+    newest = max(versions)
+    shown = ".".join(map(str, newest))
+    if newest >= MIN_LIBFUSE:
+        return Check("libfuse", Verdict.OK, f"libfuse {shown}.")
+    needed = ".".join(map(str, MIN_LIBFUSE))
+    sentence = f"libfuse {shown} is older than any makfs was tried on."
+    return Check("libfuse", Verdict.WARN, sentence, f"Use libfuse {needed} or newer.")
+
+
+def _libraries_of_fuse(machine: _Machine) -> Iterator[str]:
+    """Yield the version part of `libfuse3.so.3.14.0`, or of `libfuse3.so.3.17` behind newer sonames."""
+    for folder in ("lib", "usr/lib", "lib64", "usr/lib64", "usr/local/lib"):
+        for pattern in ("libfuse3.so.*", "*-linux-*/libfuse3.so.*"):
+            for file in (machine.root / folder).glob(pattern):
+                yield file.name.removeprefix("libfuse3.so.")
+
+
+def _allow_other(machine: _Machine) -> Check:
+    name = "user_allow_other"
+    if machine.uid == 0:
+        return Check(name, Verdict.OK, "Not needed: root may let other users in.")
+    lines = (machine.read("etc/fuse.conf") or "").splitlines()
+    if any(line.strip() == "user_allow_other" for line in lines):
+        return Check(name, Verdict.OK, "/etc/fuse.conf allows it.")
+    return Check(
+        name,
+        Verdict.WARN,
+        "/etc/fuse.conf lacks user_allow_other: only this user can enter the mount.",
+        "Add the line user_allow_other to /etc/fuse.conf as root, if agents run as other users.",
+    )
+
+
+def _watches(machine: _Machine) -> Check:
+    return _inotify(machine, "max_user_watches", MIN_WATCHES, "a repository with more directories than that")
+
+
+def _instances(machine: _Machine) -> Check:
+    return _inotify(machine, "max_user_instances", MIN_INSTANCES, "a mount beside many editors")
+
+
+def _inotify(machine: _Machine, key: str, enough: int, too_much: str) -> Check:
+    name = f"inotify {key}"
+    found = machine.number(f"proc/sys/fs/inotify/{key}")
+    remedy = f"Run `sysctl fs.inotify.{key}={enough}` as root; in /etc/sysctl.d to keep it."
+    if found is None:
+        return Check(name, Verdict.WARN, f"The limit {key} cannot be read.", "Mount /proc.")
+    if found < enough:
+        return Check(name, Verdict.WARN, f"{found} is few: {too_much} may miss direct edits.", remedy)
+    return Check(name, Verdict.OK, f"{found}.")
+
+
+def _version(text: str) -> tuple[int, int] | None:
+    """Return the first two numbers of `6.1.0-13-amd64`, None if it does not begin with two."""
+    parts = text.replace("-", ".").split(".")[:2]
+    if len(parts) < 2 or not all(part.isdecimal() for part in parts):
+        return None
+    return int(parts[0]), int(parts[1])
