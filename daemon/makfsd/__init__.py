@@ -1,0 +1,1 @@
+"""The running kernel of one repository: supervisor, control socket, daemon."""

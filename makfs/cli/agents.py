@@ -1,0 +1,72 @@
+"""`makfs agent`: make, remove and list views."""
+
+import click
+
+from makfs.cli.common import client, complete_agent, json_option, print_json, print_lines
+
+EPILOG = """\b
+Examples:
+  makfs agent add carol
+  makfs agent ls --json
+"""
+
+
+@click.group(epilog=EPILOG)
+def agent() -> None:
+    """Make, remove and list agents, each with its view."""
+
+
+@agent.command("add", epilog="\b\nExample:\n  makfs agent add carol dave")
+@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@click.option("--on-write", metavar="POLICY", help="What its writes do: lease, merge or claim.")
+@json_option
+@click.pass_context
+def add(context: click.Context, names: tuple[str, ...], on_write: str | None, as_json: bool) -> None:
+    """Make a view for each NAME; print where it is."""
+    from makfs.cli.text import printable
+    from makfs.engine.api import AgentStatus
+    from makfs.names import agent_id
+    from makfs.wire.values import from_json
+    from makfs.wire.verbs import AddAgent
+
+    for name in names:
+        agent_id(name)
+    with client(context) as daemon:
+        made = [daemon.ask(AddAgent(name, on_write)) for name in names]
+    if as_json:
+        print_json(made)
+    else:
+        print_lines(printable(from_json(AgentStatus, each).view) for each in made)
+
+
+@agent.command("rm", epilog="\b\nExample:\n  makfs agent rm carol")
+@click.argument("names", metavar="NAME...", nargs=-1, required=True, shell_complete=complete_agent)
+@click.option("--force", is_flag=True, help="Though files are open; bytes that are not committed are lost.")
+@click.pass_context
+def remove(context: click.Context, names: tuple[str, ...], force: bool) -> None:
+    """Remove the view of each NAME. Its commits stay."""
+    from makfs.wire.verbs import RemoveAgent
+
+    with client(context) as daemon:
+        for name in names:
+            daemon.ask(RemoveAgent(name, force))
+
+
+@agent.command("ls", epilog="\b\nExample:\n  makfs agent ls")
+@json_option
+@click.pass_context
+def list_agents(context: click.Context, as_json: bool) -> None:
+    """List agents, their views and what their writes do."""
+    from makfs.cli.text import table
+    from makfs.engine.api import KernelStatus
+    from makfs.wire.values import from_json
+    from makfs.wire.verbs import Status
+
+    with client(context) as daemon:
+        data = daemon.ask(Status())
+    if as_json:
+        print_json(data["agents"])
+        return
+    agents = from_json(KernelStatus, data).agents
+    rows = [(each.agent, each.policy, str(each.commits), each.view) for each in agents]
+    print_lines(table(("AGENT", "ON WRITE", "COMMITS", "VIEW"), rows, right=(2,)))

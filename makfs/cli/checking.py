@@ -1,0 +1,103 @@
+"""`makfs fsck` and `makfs doctor`: is the store sound, is the machine fit."""
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from makfs.cli.common import json_option, print_json
+from makfs.cli.exits import EXIT_FAILURE, NotServed, Told
+from makfs.errors import MakfsError
+
+if TYPE_CHECKING:
+    from makfs.cli.client import OnProgress
+    from makfs.wire.values import Json
+
+
+@click.command(epilog="\b\nExamples:\n  makfs fsck ./repo\n  makfs fsck --json ./repo")
+@click.argument("repo", required=False)
+@json_option
+@click.pass_context
+def fsck(context: click.Context, repo: str | None, as_json: bool) -> int:
+    """Check the store of REPO: its invariants, the tree against it, the journal's replay.
+
+    Changes nothing. Works while the repository is mounted and while it is not.
+    """
+    from makfs.cli.find import find
+    from makfs.cli.progress import ProgressBar
+    from makfs.cli.text import printable, some
+    from makfs.engine.api import Finding
+    from makfs.wire.values import from_json
+
+    place = find(repo if repo is not None else context.find_root().obj)
+    with ProgressBar() as bar:
+        data = _check(place.repo, bar)
+    findings = from_json(list[Finding], data)
+    if as_json:
+        print_json(data)
+    elif not findings:
+        click.echo(f"{printable(place.repo)}: nothing wrong was found.")
+    else:
+        for each in findings:
+            click.echo(f"{click.style(printable(each.check), fg='red')}  {printable(each.where)}")
+            click.echo(f"    {printable(each.sentence)}")
+        click.echo(f"{printable(place.repo)}: {some(len(findings), 'finding')}.")
+    return EXIT_FAILURE if findings else 0
+
+
+def _check(repo: str, bar: "OnProgress") -> "Json":
+    """Let the daemon check, or, where there is none, a process of its own."""
+    from makfs.cli.client import Client
+    from makfs.wire.verbs import Check
+
+    try:
+        daemon = Client(repo)
+    except NotServed:
+        return _check_unserved(repo, bar)
+    with daemon:
+        return daemon.ask(Check(), bar)
+
+
+def _check_unserved(repo: str, bar: "OnProgress") -> "Json":
+    import subprocess
+
+    from makfs.wire.frames import MAX_REPLY_BYTES, Decoder, Failure, Progress, Reply
+
+    decoder = Decoder(MAX_REPLY_BYTES)
+    arguments = [sys.executable, "-P", "-m", "makfsd", "fsck", "--frames", "--", repo]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL) as checker:
+        assert checker.stdout is not None
+        for line in checker.stdout:
+            decoder.feed(line)
+            match decoder.take():
+                case Progress(_, what, done, total):
+                    bar(what, done, total)
+                case Reply(_, data):
+                    return data
+                case Failure(_, _, sentence, number):
+                    raise Told(sentence, number)
+    raise MakfsError(f"The check of {repo} ended without a result.")
+
+
+@click.command(epilog="\b\nExample:\n  makfs doctor")
+@json_option
+def doctor(as_json: bool) -> int:
+    """Check whether this machine can mount: FUSE, permissions, versions, limits; with a remedy each."""
+    from makfs.cli.doctor import run_checks
+    from makfs.cli.text import printable
+    from makfs.wire.values import to_json
+
+    checks = run_checks()
+    if as_json:
+        print_json(to_json(checks))
+    else:
+        width = max(len(each.name) for each in checks)
+        for each in checks:
+            status = str(each.ok.value)
+            colour = {"ok": "green", "warn": "yellow", "fail": "red"}.get(status)
+            click.echo(
+                f"{click.style(f'{status:<4}', fg=colour)}  {each.name:<{width}}  {printable(each.sentence)}"
+            )
+            if each.remedy and status != "ok":
+                click.echo(f"{'':<{width + 8}}{printable(each.remedy)}")
+    return EXIT_FAILURE if any(each.ok.value == "fail" for each in checks) else 0

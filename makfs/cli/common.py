@@ -1,0 +1,74 @@
+"""What the commands share: options, output, the daemon of the repository that is meant."""
+
+import json
+import sys
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from makfs.cli.client import Client
+    from makfs.cli.find import Found
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def json_option(function: F) -> F:
+    """Add `--json`: the daemon's own values, lossless, for programs."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(function)
+
+
+def found(context: click.Context) -> "Found":
+    """Return the repository that is meant. Raises NotFound."""
+    from makfs.cli.find import find
+
+    return find(context.find_root().obj)
+
+
+def client(context: click.Context) -> "Client":
+    """Return a connection to its daemon. Raises NotServed."""
+    from makfs.cli.client import Client
+
+    return Client(found(context).repo)
+
+
+def print_json(data: object) -> None:
+    """Print JSON in ASCII, indented."""
+    click.echo(json.dumps(data, indent=2))
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Print lines as they come; colour is dropped by click where stdout is no terminal."""
+    for line in lines:
+        click.echo(line)
+
+
+def note(sentence: str) -> None:
+    """Tell people something beside the result, on stderr."""
+    from makfs.cli.text import printable
+
+    click.echo(f"makfs: note: {printable(sentence)}", err=True)
+
+
+def terminal_width() -> int | None:
+    """Return the columns to fit output to; None where stdout is no terminal: programs want it whole."""
+    if not sys.stdout.isatty():
+        return None
+    import shutil
+
+    return shutil.get_terminal_size((80, 24)).columns
+
+
+def complete_agent(context: click.Context, _parameter: click.Parameter, typed: str) -> list[str]:
+    """Return names of agents for shell completion; nothing if no daemon answers."""
+    from makfs.engine.api import KernelStatus
+    from makfs.errors import MakfsError
+    from makfs.wire.verbs import Status
+
+    try:
+        with client(context) as daemon:
+            status = daemon.get(Status(), KernelStatus)
+    except MakfsError:
+        return []
+    return [each.agent for each in status.agents if each.agent.startswith(typed)]

@@ -1,0 +1,65 @@
+"""Which repository a command means, and what a path on the command line means inside it.
+
+F1  From the current directory, or the one given with -C, upwards: a makfs mount, or a directory with
+    `.makfs`. The mount's own source names its repository, so this works where the repository is not visible.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from makfs.errors import BadName, NotFound
+from makfs.wire.place import STATE_DIR, Mount, mount_of, parse_mounts, path_in_view
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The repository, and the real directory the search began at."""
+
+    repo: str
+    start: str
+    mount: Mount | None  # the mount that `start` lies in
+    named: bool  # given with -C, not found from the current directory
+
+
+def read_mounts() -> tuple[Mount, ...]:
+    """Return this process's mounts."""
+    return parse_mounts(Path("/proc/self/mountinfo").read_bytes())
+
+
+def find(hint: str | None, mounts: tuple[Mount, ...] | None = None) -> Found:
+    """Return the repository that is meant. Raises NotFound."""
+    try:
+        start = os.path.realpath(hint if hint is not None else os.getcwd())
+    except FileNotFoundError:
+        raise NotFound("The current directory is gone; name the repository with -C.") from None
+    mount = mount_of(start, read_mounts() if mounts is None else mounts)
+    if mount is not None and mount.repo is not None:
+        return Found(mount.repo, start, mount, hint is not None)
+    directory = start
+    while not os.path.isdir(os.path.join(directory, STATE_DIR)):
+        parent = os.path.dirname(directory)
+        if parent == directory:
+            raise NotFound(f"There is no makfs mount or repository at or above {start}; name one with -C.")
+        directory = parent
+    return Found(directory, start, None, hint is not None)
+
+
+def repo_path(argument: str, found: Found, mounts: tuple[Mount, ...] | None = None) -> str:
+    """Return the path inside the repository that an argument means.
+
+    It may be a path in a view, a path in the repository's directory, or, from anywhere else, a path
+    relative to the repository's root. Raises BadName for one that lies outside.
+    """
+    absolute = os.path.isabs(argument)
+    whole = os.path.normpath(os.path.join(os.getcwd() if not found.named else found.start, argument))
+    parent = os.path.realpath(os.path.dirname(whole))
+    real = os.path.join(parent, os.path.basename(whole)) if os.path.basename(whole) else parent
+    mount = mount_of(real, read_mounts() if mounts is None else mounts)
+    if mount is not None and mount.repo == found.repo:
+        return path_in_view(real, mount)[1]
+    if real == found.repo or real.startswith(found.repo.rstrip("/") + "/"):
+        return real[len(found.repo.rstrip("/")) :].strip("/")
+    if absolute or argument.startswith(".."):
+        raise BadName(f"{argument} is not in the repository {found.repo}.")
+    return os.path.normpath(argument).strip("/")

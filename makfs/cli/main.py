@@ -1,0 +1,124 @@
+"""The command line's frame: commands loaded when used, errors as one sentence and an exit code.
+
+Start-up counts: nothing here or in a command's module may import trio, libcst, sqlite3, networkx or asyncio,
+and whatever costs more than a millisecond is imported inside the function that needs it.
+"""
+
+import importlib
+import os
+import sys
+from typing import Any, NoReturn
+
+import click
+
+from makfs import __version__
+from makfs.cli.exits import EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_USAGE, exit_code
+from makfs.errors import MakfsError
+
+COMMANDS = {
+    "mount": "mounting:mount",
+    "umount": "mounting:umount",
+    "agent": "agents:agent",
+    "status": "status:status",
+    "log": "history:log",
+    "show": "history:show",
+    "nodes": "nodes:nodes",
+    "refusals": "refusals:refusals",
+    "fsck": "checking:fsck",
+    "doctor": "checking:doctor",
+    "completion": "completion:completion",
+}
+
+EPILOG = """\b
+Exit codes:
+  0  done
+  1  it failed, or something was found wrong (fsck, doctor)
+  2  the command line is wrong
+  3  refused or busy; nothing was changed
+  4  no makfsd serves this repository
+
+\b
+Start here:
+  makfs mount ./repo /mnt/work --agent alice --agent bob
+  cd /mnt/work/alice
+  makfs log
+"""
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command's module when the command is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name].partition(":")
+        command = getattr(importlib.import_module(f"makfs.cli.{module}"), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+
+@click.group(cls=LazyGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "-C",
+    "--repo",
+    metavar="PATH",
+    envvar="MAKFS_REPO",
+    show_envvar=True,
+    help="The repository, or any directory in it or in its mount. Default: the current directory.",
+)
+@click.version_option(__version__, message="makfs %(version)s")
+@click.pass_context
+def command(context: click.Context, repo: str | None) -> None:
+    """Let several agents work on one repository at once: a view each, every write a commit of nodes."""
+    context.obj = repo
+    if os.environ.get("NO_COLOR"):
+        context.color = False
+
+
+def main() -> NoReturn:
+    """Entry point of `makfs`. Errors are one sentence on stderr."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command line; return its exit code."""
+    try:
+        code: Any = command.main(arguments, prog_name="makfs", standalone_mode=False)
+        sys.stdout.flush()
+    except click.exceptions.Exit as done:
+        return done.exit_code
+    except click.UsageError as error:
+        return _complain(_usage_sentence(error), EXIT_USAGE)
+    except click.ClickException as error:
+        return _complain(error.format_message(), EXIT_FAILURE)
+    except MakfsError as error:
+        return _complain(str(error), exit_code(error))
+    except (click.Abort, KeyboardInterrupt):
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        return _leave_pipe()
+    return code if isinstance(code, int) else 0
+
+
+def _complain(sentence: str, code: int) -> int:
+    from makfs.cli.text import printable
+
+    click.echo(f"makfs: {printable(sentence)}", err=True)
+    return code
+
+
+def _usage_sentence(error: click.UsageError) -> str:
+    sentence = " ".join(error.format_message().split())
+    path = error.ctx.command_path if error.ctx is not None else "makfs"
+    return f"{sentence if sentence.endswith('.') else sentence + '.'} See '{path} --help'."
+
+
+def _leave_pipe() -> int:
+    """End quietly after `makfs log | head`: no second complaint when Python flushes at exit."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
+    os.close(null)
+    return EXIT_FAILURE

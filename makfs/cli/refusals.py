@@ -1,0 +1,68 @@
+"""`makfs refusals`: writes that were not committed, and their bytes."""
+
+import click
+
+from makfs.cli.common import client, complete_agent, json_option, print_json, print_lines
+
+EPILOG = """\b
+Examples:
+  makfs refusals
+  makfs refusals show 3
+  makfs refusals show 3 --output rescued.py
+"""
+
+
+@click.group(invoke_without_command=True, epilog=EPILOG)
+@click.option(
+    "-n", "--number", type=click.IntRange(1, 1000), default=30, show_default=True, help="At most so many."
+)
+@click.option("--agent", metavar="NAME", shell_complete=complete_agent, help="Only refusals of this agent.")
+@json_option
+@click.pass_context
+def refusals(context: click.Context, number: int, agent: str | None, as_json: bool) -> None:
+    """List writes that were refused, newest first, each with its reason."""
+    if context.invoked_subcommand is not None:
+        return
+    from makfs.cli.showview import render_refusals
+    from makfs.store.model import Refusal
+    from makfs.wire.values import from_json
+    from makfs.wire.verbs import Refusals
+
+    with client(context) as daemon:
+        data = daemon.ask(Refusals(number, agent))
+    if as_json:
+        print_json(data)
+    else:
+        print_lines(render_refusals(from_json(list[Refusal], data)))
+
+
+@refusals.command(
+    "show", epilog="\b\nExamples:\n  makfs refusals show 3\n  makfs refusals show 3 -o rescued.py"
+)
+@click.argument("number", type=click.IntRange(1))
+@click.option(
+    "-o", "--output", metavar="FILE", help="Write the refused bytes to FILE, '-' for standard output."
+)
+@json_option
+@click.pass_context
+def show_refusal(context: click.Context, number: int, output: str | None, as_json: bool) -> None:
+    """Show refusal NUMBER: who, why, and what the write would have changed."""
+    from makfs.cli.showview import render_refusal
+    from makfs.errors import MakfsError
+    from makfs.store.model import Refusal
+    from makfs.wire.values import from_json
+    from makfs.wire.verbs import ShowRefusal
+
+    with client(context) as daemon:
+        data = daemon.ask(ShowRefusal(number))
+    refusal = from_json(Refusal, data)
+    if output is not None:
+        try:
+            with click.open_file(output, "wb") as file:
+                file.write(refusal.mine)
+        except OSError as error:
+            raise MakfsError(f"{output} cannot be written: {error.strerror}.") from error
+    elif as_json:
+        print_json(data)
+    else:
+        print_lines(render_refusal(refusal))

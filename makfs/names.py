@@ -1,0 +1,40 @@
+"""Which names an agent may have. Pure; every door that takes a new name asks here."""
+
+import re
+
+from makfs.errors import BadName
+from makfs.ids import EXTERNAL, AgentId
+
+MAX_NAME = 64
+_NAME = re.compile(r"[A-Za-z0-9_-](?:[A-Za-z0-9_.-]{0,62}[A-Za-z0-9_-])?", re.ASCII)
+
+
+def agent_id(text: str) -> AgentId:
+    """Return `text` as an agent's name. Raises BadName, whose sentence says what is accepted."""
+    why = _objection(text)
+    if why is not None:
+        raise BadName(
+            f"{text[: MAX_NAME + 1]!a} cannot name an agent: {why}; a name is 1 to {MAX_NAME} of the "
+            "letters A-Z and a-z, digits, '_', '-' and inner dots."
+        )
+    return AgentId(text)
+
+
+def _objection(text: str) -> str | None:
+    """Return what is wrong with the name, most telling first, or None."""
+    if text == EXTERNAL:
+        return "it stands for edits made directly in the repository"
+    if _NAME.fullmatch(text):
+        return None
+    if not text:
+        return "it is empty"
+    if len(text) > MAX_NAME:
+        return f"it has {len(text)} characters"
+    if text.startswith("."):
+        return "it starts with a dot"
+    if text.endswith("."):
+        return "it ends with a dot"
+    if text.startswith("@"):
+        return "names with '@' are frozen trees such as @head"
+    wrong = next(char for char in text if not re.match(r"[A-Za-z0-9_.-]", char, re.ASCII))
+    return f"it has {wrong!a} in it"
