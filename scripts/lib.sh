@@ -54,20 +54,30 @@ venv_ready() {
 # Make system packages and .venv ready for level $1: `run` (makfs alone) or `dev` (with the checks).
 prepare() {
     read_wanted
-    type -P fusermount3 >/dev/null && venv_ready "$1" && return
+    all_ready "$1" && return
     find_python
     find_missing
-    ((${#MISSING[@]} == 0)) || install_packages
-    venv_ready "$1" && return
-    mkdir -p -- "${VENV%/*}" 2>/dev/null
-    { : >>"$VENV.lock"; } 2>/dev/null || die "cannot write ${VENV%/*}: run once as its owner, or set MAKFS_VENV"
+    ((${#MISSING[@]} == 0)) || find_root
+    { mkdir -p -- "${VENV%/*}" && : >>"$VENV.lock"; } 2>/dev/null ||
+        die "cannot write ${VENV%/*}: run once as its owner, or set MAKFS_VENV"
     (
         flock -n 9 || {
             say "waiting for another script that prepares $VENV"
             flock 9
         }
-        venv_ready "$1" || build_venv "$1"
+        prepare_alone "$1" 9>&- # what this starts must not hold the lock when this is gone
     ) 9>>"$VENV.lock" || exit 1
+}
+
+all_ready() { type -P fusermount3 >/dev/null && venv_ready "$1"; }
+
+# Do what `prepare` promises, holding the lock: another script may just have done it.
+prepare_alone() {
+    all_ready "$1" && return
+    find_python
+    find_missing
+    ((${#MISSING[@]} == 0)) || install_packages
+    venv_ready "$1" || build_venv "$1"
 }
 
 # Print what interpreter $1 is: version, real path, and which of its parts (venv, headers) are missing.
@@ -104,7 +114,7 @@ find_missing() {
     MISSING=()
     local package=python3
     if [[ -z $PYTHON ]]; then
-        package=$(oldest_good_python)
+        package=$(good_python_package)
         MISSING+=("$package" "$package-venv" "$package-dev")
     else
         [[ $PYTHON == /usr/bin/python3* && $(readlink -f /usr/bin/python3) == "$PYTHON" ]] ||
@@ -119,8 +129,8 @@ find_missing() {
     pkg-config --exists fuse3 2>/dev/null || MISSING+=(libfuse3-dev)
 }
 
-# Name the package of a Python of 3.11 or newer that this distribution has, python3 if it does not matter.
-oldest_good_python() {
+# Name the package of a Python of 3.11 or newer that this distribution has.
+good_python_package() {
     local name version
     version=$(apt-cache show --no-all-versions python3 2>/dev/null | sed -n 's/^Version: 3\.\([0-9]*\).*/\1/p')
     if [[ -n $version ]] && ((version < 11)); then
@@ -131,21 +141,29 @@ oldest_good_python() {
     printf python3
 }
 
-# Install MISSING, as root or through sudo; else name the packages and stop.
-install_packages() {
-    local command=(apt-get install -y --no-install-recommends "${MISSING[@]}")
+INSTALL=(apt-get install -y --no-install-recommends -o DPkg::Lock::Timeout=120)
+
+# Set AS_ROOT to what makes the installer root; if there is no way, name the packages and stop.
+find_root() {
+    AS_ROOT=()
     type -P apt-get >/dev/null ||
         die "missing: what Debian calls ${MISSING[*]}; install these with this system's package manager"
-    local root=()
-    if ((EUID != 0)); then
-        type -P sudo >/dev/null && { sudo -n true 2>/dev/null || [[ -t 0 && -t 2 ]]; } && root=(sudo)
-        ((${#root[@]})) || die "missing packages: ${MISSING[*]}; as root, run: ${command[*]}"
-    fi
+    ((EUID != 0)) || return 0
+    type -P sudo >/dev/null && { sudo -n true 2>/dev/null || [[ -t 0 && -t 2 ]]; } && AS_ROOT=(sudo) && return
+    die "missing packages: ${MISSING[*]}; as root, run: ${INSTALL[*]:0:4} ${MISSING[*]}"
+}
+
+# Install MISSING.
+install_packages() {
+    find_root
+    AS_ROOT+=(env DEBIAN_FRONTEND=noninteractive)
     say "installing ${MISSING[*]} with apt-get"
-    root+=(env DEBIAN_FRONTEND=noninteractive)
     # A failed update is shown but is no reason to stop: the package lists at hand may do.
-    quietly "${root[@]}" apt-get update -q || say "apt-get update failed (see above); trying with the lists at hand"
-    quietly "${root[@]}" "${command[@]}" || die "apt-get failed (see above); needed: ${MISSING[*]}"
+    quietly "${AS_ROOT[@]}" apt-get update -q ||
+        say "apt-get update failed (see above); trying with the lists at hand"
+    [[ -n $PYTHON ]] || find_missing # a machine without package lists could not tell which Python it has
+    quietly "${AS_ROOT[@]}" "${INSTALL[@]}" "${MISSING[@]}" ||
+        die "apt-get failed (see above); needed: ${MISSING[*]}"
     find_python
     find_missing
     ((${#MISSING[@]} == 0)) || die "still missing after the installation: ${MISSING[*]}"
