@@ -30,6 +30,7 @@ def check_file(file: Path, progress: Progress | None = None) -> Sequence[Problem
         return [Problem("SQLITE", str(file), f"The file cannot be opened: {error}.")]
     try:
         database.conn.execute("BEGIN")
+        database.conn.execute("SELECT count(*) FROM journal")
         return list(_problems(database.conn, str(file), progress or _silent))
     except sqlite3.Error as error:
         return [Problem("SQLITE", str(file), f"The file cannot be read: {error}.")]
@@ -42,27 +43,34 @@ def _silent(_what: str, _done: int, _total: int) -> None:
 
 
 def _problems(connection: sqlite3.Connection, file: str, progress: Progress) -> Iterator[Problem]:
-    checks = (_database, _journal, _paths, _origins, _effects, _refusals)
-    for done, check in enumerate(checks):
-        progress("checking the store", done, len(checks))
-        yield from _guarded(check(connection), file)
     contents = Contents(connection, progress)
-    yield from _guarded(contents.texts(), file)
-    yield from _guarded(contents.revisions(), file)
+    checks = {
+        "the database": _integrity(connection),
+        "references": _references(connection),
+        "the journal": _journal(connection),
+        "paths": _paths(connection),
+        "origins": _origins(connection),
+        "effects": _effects(connection),
+        "refusals": _refusals(connection),
+        "texts": contents.texts(),
+        "revisions": contents.revisions(),
+    }
+    for done, (what, problems) in enumerate(checks.items()):
+        progress(f"checking {what}", done, len(checks))
+        try:
+            yield from problems
+        except sqlite3.Error as error:  # the database gave way under the check: that is one more
+            sentence = f"The check of {what} could not read on: {error}. Restore the file from a copy."
+            yield Problem("SQLITE", file, sentence)
 
 
-def _guarded(problems: Iterator[Problem], file: str) -> Iterator[Problem]:
-    """Pass problems on; if the database gives way under the check, that is one more."""
-    try:
-        yield from problems
-    except sqlite3.Error as error:
-        yield Problem("SQLITE", file, f"A check could not read on: {error}. Restore the file from a copy.")
-
-
-def _database(connection: sqlite3.Connection) -> Iterator[Problem]:
+def _integrity(connection: sqlite3.Connection) -> Iterator[Problem]:
     for (sentence,) in connection.execute("PRAGMA integrity_check"):
         if sentence != "ok":
             yield Problem("SQLITE", "database", f"SQLite finds: {sentence}.")
+
+
+def _references(connection: sqlite3.Connection) -> Iterator[Problem]:
     for table, row, parent, _ in connection.execute("PRAGMA foreign_key_check"):
         yield Problem("SQLITE", f"{table} {row or ''}".strip(), f"It refers to a {parent} that is not there.")
 
@@ -92,9 +100,8 @@ def _journal(connection: sqlite3.Connection) -> Iterator[Problem]:
             f"SELECT DISTINCT seq FROM {table} WHERE seq > 0 AND seq NOT IN (SELECT seq FROM journal)"
         )
         for (seq,) in rows:
-            yield Problem(
-                "J1", f"commit {seq}", f"A {table} belongs to it, but the journal does not know it."
-            )
+            sentence = f"Some {table} belongs to it, but the journal does not know it."
+            yield Problem("J1", f"commit {seq}", sentence)
     yield from _marks(connection, node, file)
 
 
@@ -182,6 +189,7 @@ class Contents:
     damaged: set[int] = field(default_factory=set)  # text ids already reported
     remembered: dict[int, bytes] = field(default_factory=dict)
     remembered_bytes: int = 0
+    highest_uid: int = 0  # of all nodes so far
 
     def texts(self) -> Iterator[Problem]:
         """Check every text by itself."""
@@ -204,6 +212,7 @@ class Contents:
     def revisions(self) -> Iterator[Problem]:
         """Check every revision against its texts. Neighbours share most texts, hence the memory."""
         (total,) = self.connection.execute("SELECT count(*) FROM revision").fetchone()
+        (last_node,) = self.connection.execute("SELECT coalesce(max(last_node), 0) FROM journal").fetchone()
         rows = self.connection.execute(
             "SELECT p.folder, p.name, r.seq, r.kind, r.content_hash, r.size_bytes, r.nodes"
             " FROM revision r LEFT JOIN path p ON p.id = r.path ORDER BY r.path, r.seq"
@@ -214,9 +223,12 @@ class Contents:
             sentence = self._sentence(kind, key, size_bytes, nodes)
             if sentence:
                 yield Problem("J4", _where(folder, name, seq), sentence)
+            if self.highest_uid > last_node:
+                yield Problem("J1", _where(folder, name, seq), "It has a node uid higher than any taken.")
+                last_node = self.highest_uid
 
     def _sentence(self, kind: int, key: bytes, size_bytes: int, nodes: bytes | None) -> str:
-        """Return what is wrong with one revision, "" if nothing is."""
+        """Return what is wrong with one revision's content, "" if nothing is."""
         if kind != _FILE:
             return "" if nodes is None and not key else "Something that is not a file has content."
         if len(key) != HASH_BYTES:
@@ -227,6 +239,7 @@ class Contents:
             content, uids = self._content(nodes)
         except ValueError as error:
             return f"The file cannot be put together: {error}."
+        self.highest_uid = max(self.highest_uid, max(uids, default=0))
         if len({uid for uid in uids if uid}) != sum(1 for uid in uids if uid):
             return "Two nodes of the file have the same uid."
         if len(content) != size_bytes or hash_of(content) != key:

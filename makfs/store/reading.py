@@ -8,10 +8,12 @@ from makfs.errors import NotKept
 from makfs.ids import NodeUid, RepoPath, Seq
 from makfs.store.keys import BELOW_SQL, below, join_path, name_key, split_path, words
 from makfs.store.model import FileKind, FileUid, NodeText, Revision
-from makfs.store.packing import RAW, unpack_nodes, unpack_text
+from makfs.store.packing import RAW, NodeList, unpack_nodes, unpack_text
 
 KINDS = (FileKind.ABSENT, FileKind.FILE, FileKind.SYMLINK, FileKind.DIR)
 KIND_CODES = {kind: code for code, kind in enumerate(KINDS)}
+
+_MANY_SPANS = 8
 
 ANY_SEQ = Seq((1 << 63) - 1)
 
@@ -33,6 +35,9 @@ NODES_SQL = (
     " AND r.seq <= ? ORDER BY r.seq DESC LIMIT 1"
 )
 TEXTS_SQL = "SELECT codec, bytes FROM text WHERE id BETWEEN ? AND ? ORDER BY id"
+MANY_TEXTS_SQL = (
+    "SELECT t.id, t.codec, t.bytes FROM json_each(?) wanted CROSS JOIN text t ON t.id = wanted.value"
+)
 BY_HASH_SQL = "SELECT nodes FROM revision WHERE content_hash = ? AND nodes IS NOT NULL LIMIT 1"
 OF_PATHS_SQL = (
     f"SELECT p.folder, p.name, {COLUMNS} FROM path p CROSS JOIN revision r ON r.path = p.id"
@@ -79,15 +84,32 @@ def nodes(connection: sqlite3.Connection, path: RepoPath, at: Seq | None) -> tup
 
 
 def node_texts(connection: sqlite3.Connection, packed: bytes) -> tuple[NodeText, ...]:
-    """Return the nodes of a node list. Cost: a range scan per span. Raise ValueError if a text is missing."""
+    """Return the nodes of a node list. Raise ValueError if a text is missing."""
     nodes_of = unpack_nodes(packed)
+    texts = _texts_one_by_one if len(nodes_of.texts) > _MANY_SPANS else _texts_by_span
+    return tuple(map(NodeText, cast(Iterator[NodeUid], nodes_of.each_uid()), texts(connection, nodes_of)))
+
+
+def _texts_by_span(connection: sqlite3.Connection, nodes_of: NodeList) -> list[bytes]:
+    """Return the texts of a file that is much as it was imported. Cost: a range scan per span."""
     texts: list[bytes] = []
     for span in nodes_of.texts:
         rows = connection.execute(TEXTS_SQL, (span.start, span.last)).fetchall()
         if len(rows) != span.count:
             raise ValueError(f"of the texts {span.start} to {span.last} only {len(rows)} are there")
         texts += [kept if codec == RAW else unpack_text(codec, kept) for codec, kept in rows]
-    return tuple(map(NodeText, cast(Iterator[NodeUid], nodes_of.each_uid()), texts))
+    return texts
+
+
+def _texts_one_by_one(connection: sqlite3.Connection, nodes_of: NodeList) -> list[bytes]:
+    """Return the texts of a file edited all over. Cost: one statement, a look-up per text."""
+    wanted = list(nodes_of.each_text())
+    rows = connection.execute(MANY_TEXTS_SQL, (f"[{','.join(map(str, wanted))}]",))
+    found = {number: kept if codec == RAW else unpack_text(codec, kept) for number, codec, kept in rows}
+    try:
+        return [found[number] for number in wanted]
+    except KeyError as missing:
+        raise ValueError(f"text {missing} is not there") from None
 
 
 def text_by_hash(connection: sqlite3.Connection, content_hash: bytes) -> bytes | None:

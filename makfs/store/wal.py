@@ -13,7 +13,8 @@ from sqlite_utils import Database
 
 from makfs.store.connection import connect
 
-_WORTH_BYTES = 4 << 20  # a checkpoint costs two fsyncs whatever its size
+_WORTH_BYTES = 8 << 20  # some 400 commits; a checkpoint costs two fsyncs whatever its size
+_OUT_OF_MEASURE = 8
 _FIRST_WRITE = (
     "INSERT INTO meta (key, value) VALUES ('@checkpoints', 1) ON CONFLICT DO UPDATE SET value = value + 1"
 )
@@ -56,23 +57,25 @@ class Log:
         return 0
 
     def maintain(self, *, worth_bytes: int = _WORTH_BYTES) -> bool:
-        """Checkpoint if the log holds at least `worth_bytes` not yet in the database; tell whether it did.
+        """Empty the log into the database if it holds at least `worth_bytes`; tell whether it is empty now.
 
         For a worker thread, when idle. Commits go on meanwhile (W2): a PASSIVE checkpoint takes no lock
-        a writer wants (https://www.sqlite.org/c3ref/wal_checkpoint_v2.html). Only TRUNCATE at the end,
-        when next to nothing is left to copy, holds the write lock; it also keeps the log's length an
-        honest measure of what is in it. The first write after it syncs the log's new header
-        (https://www.sqlite.org/pragma.html#pragma_synchronous, NORMAL), some milliseconds; so we write a
-        row ourselves, lest an agent's commit pay for it.
+        a writer wants (https://www.sqlite.org/c3ref/wal_checkpoint_v2.html). TRUNCATE at the end does, so
+        it waits for a moment at which nobody commits, unless the log has grown out of all measure; it
+        keeps the log's length an honest measure of what is in it. The first write after it syncs the
+        log's new header (https://www.sqlite.org/pragma.html#pragma_synchronous, NORMAL), some
+        milliseconds; so we write a row ourselves, lest an agent's commit pay for it.
         """
-        if self.size_bytes() < worth_bytes:
+        before = self.size_bytes()
+        if before < worth_bytes:
             return False
         connection = self._keep().conn
-        _, frames, copied = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-        if frames != copied:  # a reader holds an old snapshot: next time
+        connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        grown = self.size_bytes() != before
+        if grown and before < worth_bytes * _OUT_OF_MEASURE:
             return False
         busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        if busy:
+        if busy:  # a reader holds an old snapshot: next time
             return False
         connection.execute(_FIRST_WRITE)
         return True
