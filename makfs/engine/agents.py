@@ -1,0 +1,106 @@
+"""The top of the mount: one folder a view, `@head`, and the trees of past commits.
+
+A1  A view's number belongs to its agent for ever, so inode numbers are stable across remounts.
+A2  A view with open files or staged bytes is never removed, unless by force.
+"""
+
+import errno
+import stat
+import time
+
+from makfs.engine.core import Core
+from makfs.engine.inodes import Inode, MadeStat, Realm, StatLike
+from makfs.engine.names import oserror
+from makfs.engine.past import HEAD_NUMBER, Past
+from makfs.engine.tree import Found
+from makfs.engine.upper import Upper
+from makfs.engine.views import View
+from makfs.errors import Busy, NotFound
+from makfs.ids import AgentId, RepoPath
+from makfs.names import agent_id
+
+ROOT_INO = 1
+HEAD = "@head"
+
+
+class Agents:
+    """The views by name."""
+
+    def __init__(self, core: Core) -> None:
+        self.core = core
+        self.past = Past(core)
+        self.by_name: dict[str, View] = {}
+        self.root_view = View(0, AgentId(""), core.table, None)
+        self.root = Inode(ROOT_INO, self.root_view, "", Realm.ROOT, is_dir=True)
+        self.root.lookups = 1
+        core.table.by_ino[ROOT_INO] = self.root
+        self._head = View(HEAD_NUMBER, AgentId(HEAD), core.table, None)
+        core.views[HEAD_NUMBER] = self._head
+        self.changed: list[str] = []  # names whose entry at the top changed from outside the mount
+
+    def add(self, name: str, policy: str | None = None) -> View:
+        """Make a view. Raises BadName, EEXIST. Cost: no copying; a folder for private files."""
+        agent = agent_id(name)
+        if name in self.by_name:
+            raise oserror(errno.EEXIST, name)
+        number = self.core.store.view_number(agent)
+        upper = Upper(self.core.backing.state / "views" / name, self.core.backing)
+        view = View(number, agent, self.core.table, upper)
+        view.policy = policy or self.core.config.policy_for(agent, RepoPath("")).value
+        now = time.monotonic()
+        for folder, names in upper.tops.items():
+            for each in names:
+                path = f"{folder}/{each}" if folder else each
+                if self.core.classifier.realm(path, is_dir=False) is Realm.SHADOW:
+                    view.shadows[path] = now
+        self.by_name[name] = view
+        self.core.views[number] = view
+        return view
+
+    def remove(self, name: str, *, force: bool = False) -> View:
+        """Remove an idle view; its private files stay for the next of that name. Raises ENOENT, Busy."""
+        view = self.by_name.get(name)
+        if view is None:
+            raise NotFound(f"There is no agent {name}.")
+        busy = [
+            inode.path or "?" for inode in view.by_path.values() if inode.opens or inode.staging is not None
+        ]
+        if busy and not force:
+            raise Busy(f"{name} has {len(busy)} files open, {busy[0]} among them; close them or use --force.")
+        del self.by_name[name]
+        del self.core.views[view.number]
+        for inode in list(view.by_path.values()):
+            inode.staging = None
+            view.orphan(inode)
+        return view
+
+    def lookup(self, name: str) -> Found | None:
+        """Return the top folder of a view or of a read-only tree."""
+        if name == HEAD:
+            return self._top(self._head, Realm.TRACKED, read_only=True)
+        if name.startswith("@") and name[1:].isascii() and name[1:].isdigit():
+            past = self.past.view(int(name[1:])) if str(int(name[1:])) == name[1:] else None
+            return self._top(past, Realm.PAST, read_only=True) if past is not None else None
+        view = self.by_name.get(name)
+        return self._top(view, Realm.TRACKED) if view is not None else None
+
+    def _top(self, view: View, realm: Realm, *, read_only: bool = False) -> Found:
+        inode = view.inode("", realm, is_dir=True)
+        st = self.core.backing.lstat("")
+        if st is None:
+            raise oserror(errno.EIO, self.core.backing.root)
+        made = MadeStat.like(st)
+        if read_only:
+            made.st_mode &= ~0o222
+        return Found(inode, made, 1.0)
+
+    def root_stat(self) -> StatLike:
+        """Return the attributes of the mountpoint."""
+        st = self.core.backing.lstat("")
+        made = MadeStat.like(st) if st is not None else MadeStat(stat.S_IFDIR | 0o755)
+        made.st_nlink = 2 + len(self.by_name)
+        return made
+
+    def names(self) -> list[str]:
+        """Return what a listing of the mountpoint shows; past trees are reachable, not listed."""
+        return [HEAD, *sorted(self.by_name)]

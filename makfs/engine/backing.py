@@ -1,0 +1,145 @@
+"""The plain directory behind the views: read as it is, written whole and atomically.
+
+B1  A file is replaced by rename(2) of a finished temporary file: a reader sees the old bytes or the new.
+B2  Mode, owner, extended attributes and the given mtime are those of the file replaced.
+"""
+
+import contextlib
+import ctypes
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from makfs.engine.inodes import StatLike
+
+RENAME_NOREPLACE = 1
+RENAME_EXCHANGE = 2
+_AT_FDCWD = -100
+_libc = ctypes.CDLL(None, use_errno=True)
+STATE_DIR = ".makfs"
+
+
+def renameat2(old: str, new: str, flags: int) -> None:
+    """Rename with RENAME_NOREPLACE or RENAME_EXCHANGE (renameat2(2), Linux). Raises OSError."""
+    if _libc.renameat2(_AT_FDCWD, os.fsencode(old), _AT_FDCWD, os.fsencode(new), flags):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), old)
+
+
+class Backing:
+    """The repository's directory. Paths are relative to it; names are `os.fsdecode`d."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = str(root)
+        self.state = root / STATE_DIR
+        self.scratch_folder = self.state / "tmp"
+        self._counter = 0
+
+    def at(self, path: str) -> str:
+        """Return the absolute path."""
+        return f"{self.root}/{path}" if path else self.root
+
+    def lstat(self, path: str) -> os.stat_result | None:
+        """Return the attributes, or None if nothing is there."""
+        try:
+            return os.lstat(f"{self.root}/{path}" if path else self.root)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def read(self, path: str) -> bytes:
+        """Return a regular file's bytes. Raises OSError."""
+        fd = os.open(self.at(path), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with open(fd, "rb", buffering=0) as file:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                raise OSError(errno.EINVAL, "not a regular file", path)
+            return file.readall()
+
+    def names(self, path: str) -> list[str]:
+        """Return the names in a directory, the state directory left out."""
+        names = os.listdir(self.at(path))
+        if not path and STATE_DIR in names:
+            names.remove(STATE_DIR)
+        return names
+
+    def replace(self, path: str, data: bytes, like: StatLike, mtime_ns: int) -> os.stat_result:
+        """Make `path` a regular file with these bytes (B1, B2). Returns its attributes. Raises OSError."""
+        temporary = self._temporary()
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            view = memoryview(data)
+            done = 0
+            while done < len(view):
+                done += os.write(fd, view[done:])
+            return self._publish(fd, temporary, path, like, mtime_ns)
+        except OSError:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary)
+            raise
+        finally:
+            os.close(fd)
+
+    def replace_from(self, path: str, source: str, like: StatLike, mtime_ns: int) -> os.stat_result:
+        """Like `replace`, with the bytes of another file, copied inside the kernel."""
+        temporary = self._temporary()
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with open(source, "rb", buffering=0) as file:
+                size = os.fstat(file.fileno()).st_size
+                done = 0
+                while done < size:
+                    done += os.sendfile(fd, file.fileno(), done, size - done)
+            return self._publish(fd, temporary, path, like, mtime_ns)
+        except OSError:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary)
+            raise
+        finally:
+            os.close(fd)
+
+    def _temporary(self) -> str:
+        self._counter += 1
+        return f"{self.state}/tmp/new-{os.getpid()}-{self._counter}"
+
+    def _publish(self, fd: int, temporary: str, path: str, like: StatLike, mtime_ns: int) -> os.stat_result:
+        """Give the finished temporary file its attributes and its name."""
+        target = self.at(path)
+        if os.geteuid() == 0:
+            os.fchown(fd, like.st_uid, like.st_gid)
+        os.fchmod(fd, stat.S_IMODE(like.st_mode))
+        with contextlib.suppress(OSError):  # a new file has none to copy
+            for name in os.listxattr(target, follow_symlinks=False):
+                os.setxattr(fd, name, os.getxattr(target, name, follow_symlinks=False))
+        os.utime(fd, ns=(like.st_atime_ns or mtime_ns, mtime_ns))
+        os.rename(temporary, target)
+        return os.fstat(fd)
+
+    def make_parents(self, path: str) -> list[str]:
+        """Make the missing directories above `path`; return those made, outermost first."""
+        made: list[str] = []
+        parent = os.path.dirname(path)
+        while parent and self.lstat(parent) is None:
+            made.append(parent)
+            parent = os.path.dirname(parent)
+        for folder in reversed(made):
+            os.mkdir(self.at(folder))
+        return made[::-1]
+
+    def walk(self, path: str) -> Iterator[tuple[str, os.stat_result]]:
+        """Yield everything below a directory, parents first; what vanishes meanwhile is left out."""
+        try:
+            entries = sorted(os.scandir(self.at(path)), key=lambda entry: entry.name)
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
+            return
+        for entry in entries:
+            if not path and entry.name == STATE_DIR:
+                continue
+            below = f"{path}/{entry.name}" if path else entry.name
+            try:
+                st = entry.stat(follow_symlinks=False)
+            except FileNotFoundError:
+                continue
+            yield below, st
+            if stat.S_ISDIR(st.st_mode):
+                yield from self.walk(below)

@@ -1,0 +1,181 @@
+"""What all rooms of the engine share: the tables of one mounted repository. State and look-ups, no policy."""
+
+import contextlib
+import logging
+import os
+import stat
+from dataclasses import dataclass, field
+from hashlib import blake2b
+
+from makfs.config import Config
+from makfs.engine.backing import Backing
+from makfs.engine.classify import Classifier
+from makfs.engine.effects import Effects
+from makfs.engine.files import Belief, File, OwnText, PastText, signature
+from makfs.engine.inodes import Inode, InodeTable, Realm
+from makfs.engine.procs import Processes
+from makfs.engine.views import View
+from makfs.ids import NodeUid, RepoPath
+from makfs.store.model import FileKind, FileState, NodeText
+from makfs.store.protocol import Store
+
+log = logging.getLogger(__name__)
+
+
+def content_hash(data: bytes) -> bytes:
+    """Return the store's name of a content: BLAKE2b, 16 bytes."""
+    return blake2b(data, digest_size=16).digest()
+
+
+def join(folder: str, name: str) -> str:
+    """Return the path of a name in a folder."""
+    return f"{folder}/{name}" if folder else name
+
+
+def parent_of(path: str) -> str:
+    """Return the folder a path is in, "" for the top."""
+    return path.rpartition("/")[0]
+
+
+@dataclass(slots=True, eq=False)
+class Core:
+    """The tables. One instance a mount."""
+
+    backing: Backing
+    store: Store
+    config: Config
+    classifier: Classifier
+    table: InodeTable
+    procs: Processes = field(default_factory=Processes)
+    views: dict[int, View] = field(default_factory=dict)
+    files: dict[str, File] = field(default_factory=dict)
+    owed: dict[str, str] = field(default_factory=dict)  # path -> why it is not written through
+    next_uid: int = 1
+    started_ns: int = 0
+
+    # ---- look-ups
+
+    def realm_of(self, inode: Inode) -> Realm:
+        """Return the inode's realm, decided now if the look-up left it open (files in tracked folders)."""
+        if inode.realm is Realm.TRACKED and not inode.is_dir and inode.path is not None:
+            inode.realm = self.realm_at(inode.view, inode.path, is_dir=False)
+        return inode.realm
+
+    def realm_at(self, view: View, path: str, *, is_dir: bool) -> Realm:
+        """Return the realm of a path in a view. A shadow that became an ordinary file is tracked."""
+        realm = self.classifier.realm(path, is_dir=is_dir)
+        if realm is not Realm.SHADOW:
+            return realm
+        folder, _, name = path.rpartition("/")
+        if view.upper is not None and view.upper.has(folder, name):
+            return realm
+        return Realm.SHADOW if self.backing.lstat(path) is None else Realm.TRACKED
+
+    def file(self, path: str) -> File:
+        """Return the head file of a path, made on first use."""
+        file = self.files.get(path)
+        if file is None:
+            revision = self.store.revision(RepoPath(path))
+            file = self.files[path] = File(RepoPath(path), version=revision.seq if revision else 0)
+        return file
+
+    def head_text(self, path: str) -> bytes:
+        """Return the committed bytes of a regular file. Raises OSError."""
+        file = self.files.get(path)
+        if file is not None and file.owed is not None:
+            return file.owed
+        return self.backing.read(path)
+
+    def belief_text(self, file: File, belief: Belief) -> bytes | None:
+        """Return the text a belief stands for, or None when it is not known any more."""
+        if isinstance(belief, OwnText):
+            return belief.data
+        if isinstance(belief, PastText):
+            return self.store.text_by_hash(belief.content_hash)
+        if belief is None:
+            return None
+        if belief == file.version and not file.deleted_by:
+            return self.head_text(file.path)
+        if belief <= 0 and belief != file.first:
+            return None
+        from makfs.errors import NotFound, NotKept
+        from makfs.ids import Seq
+
+        try:
+            nodes = self.store.nodes(file.path, Seq(max(0, belief)))
+        except (NotKept, NotFound):
+            return None
+        return b"".join(node.text for node in nodes)
+
+    # ---- states for the journal
+
+    def state(self, path: str) -> FileState:
+        """Return what stands at a path of the backing directory, for the journal. Raises OSError."""
+        st = self.backing.lstat(path)
+        if st is None:
+            return FileState(FileKind.ABSENT)
+        mode = stat.S_IMODE(st.st_mode)
+        if stat.S_ISDIR(st.st_mode):
+            return FileState(FileKind.DIR, mode)
+        if stat.S_ISLNK(st.st_mode):
+            return FileState(FileKind.SYMLINK, mode, target=os.fsencode(os.readlink(self.backing.at(path))))
+        if not stat.S_ISREG(st.st_mode):
+            return FileState(FileKind.ABSENT)
+        if st.st_size > self.config.store.large_bytes:
+            return self.large_state(self.backing.at(path), mode)
+        return self.text_state(self.head_text(path), mode)
+
+    @staticmethod
+    def text_state(data: bytes, mode: int, nodes: tuple[NodeText, ...] | None = None) -> FileState:
+        """Return the state of a file with these bytes; unsplit (one node without identity) by default."""
+        if nodes is None:
+            nodes = (NodeText(NodeUid(0), data),) if data else ()
+        return FileState(FileKind.FILE, mode, nodes, content_hash=content_hash(data), size_bytes=len(data))
+
+    @staticmethod
+    def large_state(real: str, mode: int) -> FileState:
+        """Return the state of a file too large to keep: its hash. Cost: reads it."""
+        digest = blake2b(digest_size=16)
+        size = 0
+        with open(real, "rb", buffering=0) as file:
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+                size += len(chunk)
+        return FileState(FileKind.FILE, mode, content_hash=digest.digest(), size_bytes=size, kept=False)
+
+    def origin(self, path: str) -> FileState | None:
+        """Return the path's state before its first commit, or None if the store knows the path (J3)."""
+        if self.file(path).version > 0 or self.store.revision(RepoPath(path)) is not None:
+            return None
+        return self.state(path)
+
+    # ---- which kernel caches a commit makes wrong
+
+    def note_content(self, effects: Effects, path: str, *, own: View | None = None) -> None:
+        """Add every view's cached pages and attributes of a file, but those of `own`."""
+        for view in self.views.values():
+            inode = view.by_path.get(path)
+            if inode is not None and inode.lookups > 0 and view is not own:
+                effects.inodes.append(inode.ino)
+
+    def note_name(self, effects: Effects, path: str, *, own: View | None) -> None:
+        """Add the name (or its absence) in every view but `own`, whose kernel side knows already."""
+        folder, _, name = path.rpartition("/")
+        for view in self.views.values():
+            if view is own:
+                continue
+            parent = view.by_path.get(folder)
+            if parent is not None and parent.lookups > 0:
+                effects.entries.append((view, parent.ino, os.fsencode(name)))
+                effects.attributes.append(parent.ino)
+
+    def adopt(self, path: str, st: os.stat_result | None) -> None:
+        """Note the backing file's state as our own doing (F2)."""
+        file = self.files.get(path)
+        if file is not None:
+            file.signature = signature(st) if st is not None else None
+
+    def forget_file(self, path: str) -> None:
+        """Drop what is cached of a path's head."""
+        with contextlib.suppress(KeyError):
+            self.files[path].source = None

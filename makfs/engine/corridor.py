@@ -1,0 +1,339 @@
+"""The corridor every write of a tracked file's text goes through: base, merge, commit, write through.
+
+C1  From the look at the head to the journal there is no await (E1): `put` is a plain `def`.
+C2  The journal holds a commit before anything else changes (E2); a crash in between is mended at the next
+    mount from the effects that the journal still owes.
+C3  What is not committed is kept: a refusal holds the refused bytes, the base and the reason.
+C4  A backing file that changed behind us is imported first, never overwritten.
+"""
+
+import logging
+import os
+import stat
+import time
+from dataclasses import dataclass, replace
+
+from makfs.engine.core import Core, content_hash, join, parent_of
+from makfs.engine.effects import Effects
+from makfs.engine.files import Belief, File, OwnText, signature
+from makfs.engine.inodes import MadeStat, StatLike
+from makfs.engine.nodes import Revised, revise
+from makfs.engine.procs import Writer
+from makfs.engine.views import View
+from makfs.errors import Refused, StoreFull
+from makfs.ids import EXTERNAL, AgentId, RepoPath, Seq
+from makfs.merge import Conflict, merge_file
+from makfs.store.model import Commit, CommitDraft, FileChange, FileKind, FileState, Refusal
+
+log = logging.getLogger(__name__)
+NOBODY = Writer(0, "")
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """One write of a whole file, as its writer means it."""
+
+    view: View
+    path: str
+    data: bytes
+    base: Belief
+    writer: Writer
+    mtime_ns: int
+    times_set: bool = False
+    atime_ns: int = 0
+    new: bool = False  # the writer made the file: nothing was there
+    like: StatLike | None = None  # mode and owner of a new file
+    take_mode: bool = False  # a rename over: the mode is the new file's
+    removes: str | None = None  # tracked path that becomes this file (rename over)
+
+
+@dataclass(frozen=True, slots=True)
+class Landed:
+    """What became of an edit. `seq` is None if the head already said the same."""
+
+    seq: Seq | None
+    text: bytes  # the head's text now
+    merged: bool  # the text is not the writer's
+
+
+class Corridor:
+    """Carries writes to the journal and to the backing directory."""
+
+    def __init__(self, core: Core) -> None:
+        self.core = core
+
+    # ---- the way in
+
+    def put(self, edit: Edit, effects: Effects) -> Landed:
+        """Commit an edit. Raises Refused (kept, C3), StoreFull or OSError (nothing changed)."""
+        core, path = self.core, edit.path
+        file = core.file(path)
+        st = self.refresh(file, effects)
+        if st is None:
+            return self._put_absent(edit, file, effects)
+        if not stat.S_ISREG(st.st_mode):
+            self.refuse(edit, file, f"{path} is no longer a file.", ())
+        head = core.head_text(path)
+        result = self._merge(edit, file, head)
+        state_mode = stat.S_IMODE(edit.like.st_mode if edit.take_mode and edit.like else st.st_mode)
+        if result == head and state_mode == stat.S_IMODE(st.st_mode) and edit.removes is None:
+            file.believe(edit.view.number, edit.writer.pid, self._belief(file, edit.data, head))
+            return Landed(None, head, head != edit.data)
+        like = MadeStat.like(edit.like if edit.take_mode and edit.like else st)
+        like.st_mode = stat.S_IFREG | state_mode
+        return self._land(edit, file, head, result, like, effects)
+
+    def _put_absent(self, edit: Edit, file: File, effects: Effects) -> Landed:
+        """Commit an edit of a path where nothing is now: a new file, or one deleted meanwhile."""
+        core = self.core
+        if not edit.new:
+            self.refuse(
+                edit, file, f"{edit.path} was deleted by another agent while it was being written.", ()
+            )
+        result, head = edit.data, b""
+        if file.deleted_by == edit.view.number and edit.base is not None and file.kept:
+            kept = self._kept_text(file)  # unlink and create again: an edit of what was there
+            base = core.belief_text(file, edit.base)
+            if kept is not None and base is not None and base != kept:
+                result = self._merge_texts(edit, file, base, kept)
+        like = MadeStat.like(edit.like) if edit.like else MadeStat(stat.S_IFREG | 0o644)
+        return self._land(edit, file, head, result, like, effects)
+
+    def _kept_text(self, file: File) -> bytes | None:
+        """Return the text of a deleted file as it was before the deletion."""
+        from makfs.errors import NotFound, NotKept
+
+        try:
+            return b"".join(node.text for node in self.core.store.nodes(file.path, Seq(max(file.kept, 0))))
+        except (NotKept, NotFound):
+            return None
+
+    # ---- merge
+
+    def _merge(self, edit: Edit, file: File, head: bytes) -> bytes:
+        """Return what the head becomes. Raises Refused."""
+        mine = edit.data
+        if mine == head:
+            return head
+        if edit.new:  # two agents made the same file: a merge from nothing
+            return self._merge_texts(edit, file, b"", head)
+        base: bytes | None
+        if edit.base is None or edit.base == file.version:
+            return mine
+        base = self.core.belief_text(file, edit.base)
+        if base is None:
+            self.refuse(
+                edit,
+                file,
+                f"{file.path} changed on disk since it was read, and what was read is not known.",
+                (),
+            )
+        assert base is not None
+        if base == head:
+            return mine
+        return self._merge_texts(edit, file, base, head)
+
+    def _merge_texts(self, edit: Edit, file: File, base: bytes, head: bytes) -> bytes:
+        """Merge three texts. Raises Refused with the conflicts' sentences."""
+        merged = merge_file(file.path, base, edit.data, head)
+        if isinstance(merged, Conflict):
+            sentences = " ".join(item.sentence.rstrip(".") + "." for item in merged.items[:5])
+            addresses = tuple(dict.fromkeys(item.address for item in merged.items))
+            self.refuse(edit, file, sentences, addresses, base)
+            raise AssertionError("refuse raises")
+        return merged.text
+
+    @staticmethod
+    def _belief(file: File, mine: bytes, head: bytes) -> Belief:
+        return file.version if mine == head else OwnText(mine)
+
+    # ---- commit and write through
+
+    def _land(
+        self, edit: Edit, file: File, head: bytes, result: bytes, like: MadeStat, effects: Effects
+    ) -> Landed:
+        """Journal the result, write it through, and note whose caches are wrong now."""
+        core = self.core
+        revised = revise(core, file, head, result)
+        state = core.text_state(result, stat.S_IMODE(like.st_mode), revised.texts)
+        merged = result != edit.data
+        change = FileChange(
+            RepoPath(edit.path), state, origin=core.origin(edit.path), edits=revised.edits, merged=merged
+        )
+        changes = [*self._missing_parents(edit.path), change]
+        if edit.removes is not None:
+            changes.append(self._absent(edit.removes))
+        commit = self.journal(edit.view.agent, edit.writer, tuple(changes))
+        mtime_ns = edit.mtime_ns
+        if file.signature is not None and not edit.times_set:
+            mtime_ns = max(mtime_ns, file.signature[0] + 1)
+        like.st_atime_ns = edit.atime_ns if edit.times_set else mtime_ns
+        self._landed(file, commit, revised)
+        self.write_through(file, result, like, mtime_ns)
+        if edit.removes is not None:
+            self._remove_backing(edit.removes)
+        file.believe(edit.view.number, edit.writer.pid, self._belief(file, edit.data, result))
+        edit.view.commits += 1
+        core.note_content(effects, edit.path)
+        return Landed(commit.seq, result, merged)
+
+    def _landed(self, file: File, commit: Commit, revised: Revised) -> None:
+        if file.version <= 0:
+            file.first = file.version
+        file.version = commit.seq
+        file.source = revised.source
+        file.deleted_by = file.kept = 0
+        self.core.next_uid = revised.next_uid
+
+    def journal(
+        self, agent: AgentId, writer: Writer, changes: tuple[FileChange, ...], note: str = ""
+    ) -> Commit:
+        """Append one commit. Raises StoreFull."""
+        draft = CommitDraft(agent, time.time_ns(), writer.program, writer.pid, changes, note)
+        commit, owed = self.core.store.commit(draft)
+        self.core.store.effects_done(effect.effect for effect in owed)
+        return commit
+
+    def write_through(self, file: File, data: bytes, like: StatLike, mtime_ns: int) -> None:
+        """Bring the backing file to the head; a failure is noted and tried again later (E4)."""
+        core = self.core
+        try:
+            st = core.backing.replace(file.path, data, like, mtime_ns)
+        except FileNotFoundError:
+            core.backing.make_parents(file.path)
+            st = core.backing.replace(file.path, data, like, mtime_ns)
+        except OSError as error:
+            file.owed = data
+            core.owed[file.path] = (
+                f"{file.path} is committed but not written to the repository: {error.strerror}"
+            )
+            log.warning("%s", core.owed[file.path])
+            return
+        file.owed = None
+        core.owed.pop(file.path, None)
+        file.signature = signature(st)
+
+    def _remove_backing(self, path: str) -> None:
+        try:
+            os.unlink(self.core.backing.at(path))
+        except OSError as error:
+            log.warning("could not remove %s from the repository: %s", path, error)
+
+    def _missing_parents(self, path: str) -> list[FileChange]:
+        """Return the folders that must be made again for a file (somebody removed them meanwhile)."""
+        changes: list[FileChange] = []
+        folder = parent_of(path)
+        while folder and self.core.backing.lstat(folder) is None:
+            changes.append(
+                FileChange(RepoPath(folder), FileState(FileKind.DIR, 0o755), origin=self.core.origin(folder))
+            )
+            folder = parent_of(folder)
+        if changes:
+            self.core.backing.make_parents(path)
+        return changes[::-1]
+
+    def _absent(self, path: str) -> FileChange:
+        return FileChange(RepoPath(path), FileState(FileKind.ABSENT), origin=self.core.origin(path))
+
+    # ---- edits behind us
+
+    def refresh(self, file: File, effects: Effects) -> os.stat_result | None:
+        """Import what changed in the backing directory behind us (C4); return the file's attributes now."""
+        core = self.core
+        st = core.backing.lstat(file.path)
+        if file.owed is not None:
+            return st
+        now = signature(st) if st is not None and stat.S_ISREG(st.st_mode) else None
+        if file.signature == now and (now is not None or file.version <= 0 or file.deleted_by):
+            return st
+        if file.version <= 0:
+            if file.signature is not None:
+                self._import_unrecorded(file, st, effects)
+            file.signature = now
+            return st
+        self._import(file, st, effects)
+        file.signature = now
+        return st
+
+    def _import_unrecorded(self, file: File, st: os.stat_result | None, effects: Effects) -> None:
+        """A file nobody has changed through us changed: what it was is not known any more."""
+        known = file.version
+        file.version -= 1
+        file.source = None
+        log.info("%s changed in the repository (was version %d)", file.path, known)
+        self._external(file, FileState(FileKind.FILE, kept=False), effects)
+
+    def _import(self, file: File, st: os.stat_result | None, effects: Effects) -> None:
+        """Compare a recorded file with the backing directory; journal the difference as `external`'s."""
+        core = self.core
+        revision = core.store.revision(file.path)
+        assert revision is not None
+        if st is None and revision.kind is FileKind.ABSENT:
+            return
+        if st is not None and stat.S_ISREG(st.st_mode) and revision.kind is FileKind.FILE:
+            same_mode = stat.S_IMODE(st.st_mode) == revision.mode
+            if same_mode and st.st_size == revision.size_bytes:
+                now = core.state(file.path)
+                if now.content_hash == revision.content_hash:
+                    return
+        self._external(file, None, effects)
+
+    def _external(self, file: File, origin: FileState | None, effects: Effects) -> None:
+        core = self.core
+        state = core.state(file.path)
+        edits, texts = (), state.nodes
+        if state.kind is FileKind.FILE and state.kept and file.version > 0:
+            before = self._kept_before(file)
+            if before is not None:
+                revised = revise(core, file, before, b"".join(node.text for node in state.nodes))
+                edits, texts = revised.edits, revised.texts  # type: ignore[assignment]
+                file.source, core.next_uid = revised.source, revised.next_uid
+        else:
+            file.source = None
+        state = replace(state, nodes=texts) if texts else state
+        change = FileChange(file.path, state, origin=origin, edits=edits, write_through=False)
+        commit = self.journal(EXTERNAL, NOBODY, (change,), "edited in the repository")
+        if file.version <= 0:
+            file.first = file.version
+        file.version = commit.seq
+        core.note_content(effects, file.path)
+        if state.kind is FileKind.ABSENT:
+            core.note_name(effects, file.path, own=None)
+
+    def _kept_before(self, file: File) -> bytes | None:
+        from makfs.errors import NotFound, NotKept
+
+        try:
+            return b"".join(node.text for node in self.core.store.nodes(file.path))
+        except (NotKept, NotFound):
+            return None
+
+    # ---- refusals
+
+    def refuse(
+        self, edit: Edit, file: File, why: str, addresses: tuple[str, ...], base: bytes | None = None
+    ) -> None:
+        """Keep the refused bytes and raise Refused."""
+        base_seq = edit.base if isinstance(edit.base, int) and edit.base > 0 else 0
+        head_seq = max(file.version, 0)
+        reason = f"{why} {self._advice(file, head_seq)}"
+        refusal = Refusal(
+            0, time.time_ns(), edit.view.agent, file.path, edit.writer.program, edit.writer.pid, reason,
+            Seq(base_seq), Seq(head_seq), addresses, edit.data, base,
+        )  # fmt: skip
+        number = self.core.store.refuse(refusal)
+        edit.view.refusals += 1
+        edit.view.why = f"Refused write {number} to {file.path}. {reason}"
+        raise Refused(number, edit.view.why)
+
+    def _advice(self, file: File, head_seq: int) -> str:
+        """Say who wrote the newer version and what to do."""
+        detail = self.core.store.detail(Seq(head_seq)) if head_seq else None
+        who = f"{detail.commit.agent} wrote version {head_seq}. " if detail else ""
+        return (
+            f"{who}Nothing was changed and your text is kept. Read {file.path} again, redo the edit on what "
+            "it says now, and write it."
+        )
+
+
+__all__ = ["Corridor", "Edit", "Landed", "StoreFull", "content_hash", "join"]

@@ -1,0 +1,308 @@
+"""Contents of tracked files: open, write, flush, release, truncate. Stages; the corridor commits.
+
+D1  A view reads its own staged bytes; other views read committed ones (S1).
+D2  FLUSH commits written bytes; RELEASE commits what only truncation or creation staged.
+D3  A FLUSH that is refused shows the committed text again and keeps the staging for a handle that goes on;
+    RELEASE drops it, for its bytes are kept as a refusal (C3).
+"""
+
+import errno
+import os
+import stat
+import time
+
+from makfs.engine.core import Core, parent_of
+from makfs.engine.corridor import Corridor, Edit, Landed
+from makfs.engine.effects import Effects
+from makfs.engine.files import Belief, File, signature
+from makfs.engine.handles import TrackedHandle
+from makfs.engine.inodes import Inode, MadeStat, Realm, StatLike
+from makfs.engine.large import put_large
+from makfs.engine.names import Maker, oserror
+from makfs.engine.staging import Staging
+from makfs.engine.views import View
+from makfs.errors import Refused, StoreFull
+
+
+class Data:
+    """Content operations of tracked inodes. Plain `def`s (E1)."""
+
+    def __init__(self, core: Core, corridor: Corridor) -> None:
+        self.core = core
+        self.corridor = corridor
+        self.suspended: dict[int, Staging] = {}  # ino -> staging refused at FLUSH (D3)
+
+    # ---- open and make
+
+    def open(self, inode: Inode, flags: int, tid: int, effects: Effects) -> TrackedHandle:
+        """Open a tracked file. Raises OSError."""
+        assert inode.path is not None
+        file = self.core.file(inode.path)
+        handle = TrackedHandle(self.core, inode, file, flags, tid)
+        if inode.staging is None:
+            self._open_committed(handle, file, effects)
+        inode.opens += 1
+        if flags & os.O_TRUNC and handle.writable:
+            self._stage(handle, truncate=True).truncate(0)
+        return handle
+
+    def _open_committed(self, handle: TrackedHandle, file: File, effects: Effects) -> None:
+        """Open the committed bytes and note what the process will believe."""
+        core, inode = self.core, handle.inode
+        if file.owed is None:
+            handle.open_fd()
+            st = os.fstat(handle.fd)
+            if file.signature is None or signature(st) != file.signature:
+                self.corridor.refresh(file, effects)
+                handle.version = file.version
+        if os.O_RDONLY == 0 and not handle.writable:
+            file.believe(inode.view.number, core.procs.group(handle.tid), file.version)
+
+    def create(self, view: View, path: str, mode: int, flags: int, tid: int, maker: Maker) -> TrackedHandle:
+        """Make a file that only this view sees until it is committed."""
+        inode = view.inode(path, Realm.TRACKED, is_dir=False)
+        file = self.core.file(path)
+        handle = TrackedHandle(self.core, inode, file, flags, tid)
+        writer = handle.writer()
+        staging = self._new_staging(b"", file.belief(view.number, writer.pid), handle)
+        staging.new, staging.mode, staging.uid, staging.gid = True, stat.S_IMODE(mode), maker.uid, maker.gid
+        inode.staging = staging
+        inode.made_now()
+        inode.opens += 1
+        return handle
+
+    # ---- staging
+
+    def _new_staging(self, data: bytes, base: Belief, handle: TrackedHandle) -> Staging:
+        core = self.core
+        return Staging(
+            data, base, handle.writer(),
+            folder=core.backing.scratch_folder, large_bytes=core.config.store.large_bytes,
+        )  # fmt: skip
+
+    def _stage(self, handle: TrackedHandle, *, truncate: bool = False) -> Staging:
+        """Return the inode's staging, begun now from what the writer believes the file to be (S1)."""
+        inode, file = handle.inode, handle.file
+        if inode.staging is not None:
+            return inode.staging
+        suspended = self.suspended.pop(inode.ino, None)
+        if suspended is not None:
+            inode.staging = suspended
+            return suspended
+        writer = handle.writer()
+        belief = file.version if handle.append else file.belief(inode.view.number, writer.pid)
+        if belief is None:
+            belief = file.version
+        data = b"" if truncate else self._starting_text(handle, belief)
+        if data is None:
+            belief = file.version
+            data = self._starting_text(handle, belief) or b""
+        staging = inode.staging = self._new_staging(data, belief, handle)
+        return staging
+
+    def _starting_text(self, handle: TrackedHandle, belief: Belief) -> bytes | None:
+        if (fd := handle.inode.orphan_fd) >= 0:
+            return os.pread(fd, os.fstat(fd).st_size, 0)
+        if handle.inode.path is None:
+            return b""
+        return self.core.belief_text(handle.file, belief)
+
+    def write(self, handle: TrackedHandle, offset: int, data: bytes) -> int:
+        """Stage bytes. Raises OSError when the disk is full (large files only)."""
+        staging = self._stage(handle)
+        staging.refusal = None
+        staging.write(staging.size if handle.append else offset, data)
+        return len(data)
+
+    def truncate_handle(self, handle: TrackedHandle, size: int) -> None:
+        """Stage an ftruncate(2)."""
+        self._stage(handle).truncate(size)
+
+    def truncate_path(self, inode: Inode, size: int, tid: int, effects: Effects) -> None:
+        """Carry out truncate(2): staged if a writer is at work, else committed at once."""
+        if inode.staging is not None:
+            inode.staging.truncate(size)
+            return
+        assert inode.path is not None
+        handle = TrackedHandle(self.core, inode, self.core.file(inode.path), os.O_WRONLY | os.O_APPEND, tid)
+        self._stage(handle).truncate(size)
+        try:
+            self.commit(inode, effects)
+        finally:
+            self._drop(inode)
+
+    # ---- commit
+
+    def flush(self, handle: TrackedHandle, effects: Effects) -> None:
+        """Commit written bytes (D2). Raises Refused, OSError."""
+        inode = handle.inode
+        staging = inode.staging
+        if staging is None or not handle.writable or not staging.wrote or inode.path is None:
+            return
+        try:
+            self.commit(inode, effects)
+        except Refused as refused:
+            staging.refusal = refused.number
+            self._suspend(inode, effects)
+            raise
+
+    def release(self, handle: TrackedHandle, effects: Effects) -> None:
+        """Close a handle; commit what is still staged (D2). A refusal is kept, not raised: nobody listens."""
+        inode = handle.inode
+        inode.opens -= 1
+        try:
+            staging = inode.staging
+            if handle.writable and staging is not None and staging.dirty and inode.path is not None:
+                try:
+                    self.commit(inode, effects)
+                except Refused:
+                    self._drop(inode)
+                    effects.inodes.append(inode.ino)
+        finally:
+            handle.close_fd()
+            self._last_close(inode)
+
+    def _last_close(self, inode: Inode) -> None:
+        if inode.opens:
+            return
+        self.suspended.pop(inode.ino, None)
+        if inode.staging is not None and (inode.path is None or not inode.staging.dirty):
+            self._drop(inode)
+        inode.view.settle(inode)
+
+    def _suspend(self, inode: Inode, effects: Effects) -> None:
+        """Show the committed text again, keeping the refused staging for a handle that goes on (D3)."""
+        staging = inode.staging
+        assert staging is not None
+        if staging.new or inode.opens == 0:
+            return
+        self.suspended[inode.ino] = staging
+        inode.staging = None
+        effects.inodes.append(inode.ino)
+
+    def _drop(self, inode: Inode) -> None:
+        if inode.staging is not None:
+            inode.staging.close()
+            inode.staging = None
+
+    def commit(self, inode: Inode, effects: Effects) -> None:
+        """Carry an inode's staged bytes through the corridor. Raises Refused, StoreFull, OSError."""
+        staging, path = inode.staging, inode.path
+        assert staging is not None and path is not None
+        try:
+            if staging.large:
+                put_large(self.corridor, inode, staging, effects)
+                self._committed(inode, staging, None)
+                return
+            landed = self.corridor.put(self._edit(inode.view, path, staging), effects)
+        except StoreFull as error:
+            raise OSError(errno.ENOSPC, str(error), path) from error
+        self._committed(inode, staging, landed)
+        if staging.new:
+            self.core.note_name(effects, path, own=inode.view)
+        if self.core.classifier.concerns(path):
+            self.core.classifier.reload()
+
+    def _edit(self, view: View, path: str, staging: Staging) -> Edit:
+        like = MadeStat(stat.S_IFREG | staging.mode, st_uid=staging.uid, st_gid=staging.gid)
+        return Edit(
+            view, path, staging.content(), staging.base, staging.writer, staging.mtime_ns,
+            times_set=staging.times_set, atime_ns=staging.atime_ns, new=staging.new,
+            like=like if staging.new else None,
+        )  # fmt: skip
+
+    def _committed(self, inode: Inode, staging: Staging, landed: Landed | None) -> None:
+        """Go on from the committed text: no staging, or one that continues what the writer knows."""
+        was_new = staging.new
+        inode.staging = None
+        staging.close()
+        inode.view.active()
+        if was_new:
+            inode.made_now()
+        del landed
+
+    # ---- attributes
+
+    def stat(self, inode: Inode) -> StatLike:
+        """Return a tracked inode's attributes. Raises OSError."""
+        staging = inode.staging
+        if inode.path is None:
+            return self._orphan_stat(inode)
+        st = None if staging is not None and staging.new else self.core.backing.lstat(inode.path)
+        if staging is None:
+            if st is None:
+                raise oserror(errno.ENOENT, inode.path)
+            return self._owed_stat(inode.path, st)
+        return self._staged_stat(staging, st)
+
+    def _owed_stat(self, path: str, st: os.stat_result) -> StatLike:
+        if not self.core.owed:
+            return st
+        file = self.core.files.get(path)
+        if file is None or file.owed is None:
+            return st
+        made = MadeStat.like(st)
+        made.st_size = len(file.owed)
+        return made
+
+    @staticmethod
+    def _staged_stat(staging: Staging, st: os.stat_result | None) -> StatLike:
+        if st is None:
+            made = MadeStat(stat.S_IFREG | staging.mode, st_uid=staging.uid, st_gid=staging.gid)
+            made.st_atime_ns = staging.atime_ns or staging.mtime_ns
+        else:
+            made = MadeStat.like(st)
+        made.st_size = staging.size
+        if staging.dirty:
+            made.st_mtime_ns = made.st_ctime_ns = staging.mtime_ns
+        return made
+
+    @staticmethod
+    def _orphan_stat(inode: Inode) -> StatLike:
+        made = MadeStat.like(inode.last_stat) if inode.last_stat else MadeStat(stat.S_IFREG | 0o644)
+        made.st_nlink = 0
+        if inode.staging is not None:
+            made.st_size = inode.staging.size
+        return made
+
+    def set_times(self, inode: Inode, atime_ns: int | None, mtime_ns: int | None) -> None:
+        """Carry out utimensat(2)."""
+        staging = inode.staging
+        if staging is not None and inode.path is not None:
+            staging.times_set = mtime_ns is not None or staging.times_set
+            staging.mtime_ns = staging.mtime_ns if mtime_ns is None else mtime_ns
+            staging.atime_ns = staging.atime_ns if atime_ns is None else atime_ns
+            if staging.new:
+                return
+        if inode.path is None:
+            return
+        self._utime(inode.path, atime_ns, mtime_ns)
+
+    def _utime(self, path: str, atime_ns: int | None, mtime_ns: int | None) -> None:
+        at = self.core.backing.at(path)
+        st = os.lstat(at)
+        file = self.core.files.get(path)
+        ours = file is not None and file.signature == signature(st)
+        times = (
+            st.st_atime_ns if atime_ns is None else atime_ns,
+            st.st_mtime_ns if mtime_ns is None else mtime_ns,
+        )
+        os.utime(at, ns=times, follow_symlinks=False)
+        if file is not None and ours:
+            file.signature = signature(os.lstat(at))
+
+    def set_owner(self, inode: Inode, uid: int, gid: int) -> None:
+        """Carry out chown(2); -1 leaves a value alone."""
+        staging = inode.staging
+        if staging is not None and staging.new:
+            staging.uid = staging.uid if uid < 0 else uid
+            staging.gid = staging.gid if gid < 0 else gid
+        elif inode.path is not None:
+            os.lchown(self.core.backing.at(inode.path), uid, gid)
+        elif inode.last_stat is not None:
+            made = MadeStat.like(inode.last_stat)
+            made.st_uid, made.st_gid = (uid if uid >= 0 else made.st_uid), (gid if gid >= 0 else made.st_gid)
+            inode.last_stat = made
+
+
+__all__ = ["Data", "parent_of", "time"]

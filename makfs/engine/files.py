@@ -1,0 +1,67 @@
+"""Files at head, shared by all views: which version each process believes in, and what the backing file is.
+
+F1  `version` is the seq of the newest commit of the path; 0 or below: never recorded, and the number
+    counts how often the backing file changed behind us (its old bytes are then unknown).
+F2  `signature` is the backing file's as we last knew it; another signature is somebody else's edit.
+"""
+
+from dataclasses import dataclass, field
+
+from makfs.engine.inodes import StatLike
+from makfs.ids import RepoPath
+from makfs.syntax.node import Source
+
+_MOST_BELIEFS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class OwnText:
+    """What a process wrote when the commit made something else of it, by merging."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PastText:
+    """A version that the file had under another path."""
+
+    content_hash: bytes
+
+
+Belief = int | OwnText | PastText | None
+"""What a process takes a file to be: a version (F1), or a text; None: it has read nothing."""
+
+Signature = tuple[int, int, int]
+
+
+def signature(st: StatLike) -> Signature:
+    """Return what tells one state of a backing file from another: mtime, size, inode."""
+    return (st.st_mtime_ns, st.st_size, getattr(st, "st_ino", 0))
+
+
+@dataclass(slots=True)
+class File:
+    """One path of the head tree that somebody has opened or changed."""
+
+    path: RepoPath
+    version: int = 0
+    first: int = 0  # the version (0 or below) that the store keeps as the origin
+    signature: Signature | None = None  # None: not compared with the store yet
+    deleted_by: int = 0  # number of the view that deleted it, while it is gone
+    kept: int = 0  # while it is gone: the version that was deleted
+    source: Source | None = None  # of the head, with uids; a cache
+    owed: bytes | None = None  # committed, but not yet written through (the disk was full)
+    beliefs: dict[tuple[int, int], Belief] = field(default_factory=dict)
+
+    def believe(self, view: int, pid: int, belief: Belief) -> None:
+        """Note what a process, and with it its view, now takes the file to be."""
+        beliefs = self.beliefs
+        if len(beliefs) >= _MOST_BELIEFS and (view, pid) not in beliefs:
+            del beliefs[next(iter(beliefs))]
+        beliefs.pop((view, pid), None)
+        beliefs[view, pid] = beliefs[view, 0] = belief
+
+    def belief(self, view: int, pid: int) -> Belief:
+        """Return what the process last saw of the file, else what its view last saw, else None."""
+        found = self.beliefs.get((view, pid))
+        return self.beliefs.get((view, 0)) if found is None else found

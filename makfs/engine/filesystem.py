@@ -1,0 +1,487 @@
+"""The file system as a transport sees it: operations on inode numbers, for all realms.
+
+Everything here translates: find the inode, decide the realm, call the room, settle the effects. Errors are
+OSError or MakfsError; the transport turns both into errnos.
+"""
+
+import errno
+import itertools
+import os
+import stat
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from makfs.engine.agents import Agents
+from makfs.engine.control import TOP, Control
+from makfs.engine.core import Core, join
+from makfs.engine.data import Data
+from makfs.engine.effects import Effects, Outbox
+from makfs.engine.gitlock import GitLocks
+from makfs.engine.handles import BytesHandle, Handle, RealHandle, TrackedHandle
+from makfs.engine.inodes import Inode, Realm, StatLike
+from makfs.engine.moves import Moves
+from makfs.engine.names import Maker, Names, oserror
+from makfs.engine.past import Past
+from makfs.engine.real import REAL, Real
+from makfs.engine.tree import FOREVER_S, SHARED_S, Found, Tree
+from makfs.engine.views import View
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who makes a system call, as the transport tells."""
+
+    uid: int
+    gid: int
+    tid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An open file and how the kernel shall cache it."""
+
+    handle: int
+    direct_io: bool
+    keep_cache: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What setattr(2)-like calls ask for; None leaves a value alone."""
+
+    mode: int | None = None
+    uid: int = -1
+    gid: int = -1
+    size: int | None = None
+    atime_ns: int | None = None
+    mtime_ns: int | None = None
+
+
+class FileSystem:
+    """All operations. One instance a mount."""
+
+    def __init__(self, core: Core, data: Data, names: Names, agents: Agents, outbox: Outbox) -> None:
+        self.core = core
+        self.data = data
+        self.name_room = names
+        self.agents = agents
+        self.outbox = outbox
+        self.real = Real(core)
+        self.tree = Tree(core, data, self.real)
+        self.past = agents.past
+        self.control = Control(core)
+        self.moves = Moves(core, data, names, self.real)
+        self.git_locks = GitLocks(core)
+        self.handles: dict[int, Handle] = {}
+        self._next = itertools.count(1)
+
+    # ---- inodes
+
+    def inode(self, ino: int) -> Inode:
+        """Return a known inode. Raises ESTALE."""
+        try:
+            return self.core.table.by_ino[ino]
+        except KeyError:
+            raise oserror(errno.ESTALE) from None
+
+    def lookup(self, parent: int, name: str) -> Found | None:
+        """Return what a name is and count the kernel's reference; None if nothing is there."""
+        folder = self.inode(parent)
+        found = self._find(folder, name)
+        if found is not None:
+            found.inode.lookups += 1
+        return found
+
+    def _find(self, folder: Inode, name: str) -> Found | None:
+        realm = folder.realm
+        if realm is Realm.ROOT:
+            return self.agents.lookup(name)
+        if realm is Realm.PAST:
+            return self.past.lookup(folder, name)
+        if realm is Realm.CONTROL or (name == TOP and not folder.path and folder.view.upper is not None):
+            return self.control.lookup(folder, name)
+        if len(name.encode("utf-8", "surrogateescape")) > 255:
+            raise oserror(errno.ENAMETOOLONG, name)
+        return self.tree.lookup(folder, name)
+
+    def absence_s(self, parent: int) -> float:
+        """Return for how long the kernel may believe that a name is absent."""
+        folder = self.core.table.by_ino.get(parent)
+        if folder is None or folder.realm in (Realm.GIT, Realm.ROOT, Realm.CONTROL):
+            return 0.0
+        return SHARED_S if folder.realm is Realm.SCRATCH else FOREVER_S
+
+    def forget(self, ino: int, count: int) -> None:
+        """Give back the kernel's references."""
+        inode = self.core.table.by_ino.get(ino)
+        if inode is not None:
+            inode.lookups -= count
+            if inode.lookups <= 0 and inode.realm is not Realm.ROOT:
+                inode.view.settle(inode)
+
+    def getattr(self, ino: int) -> tuple[StatLike, float]:
+        """Return attributes and their time-out in seconds."""
+        inode = self.inode(ino)
+        if inode.realm is Realm.ROOT:
+            return self.agents.root_stat(), 1.0
+        if inode.realm is Realm.PAST:
+            return self.past.stat(inode), FOREVER_S
+        if inode.realm is Realm.CONTROL:
+            return self.control.stat(inode), 0.0
+        return self.tree.stat(inode)
+
+    def listing(self, ino: int) -> list[str]:
+        """Return the names in a folder."""
+        inode = self.inode(ino)
+        if inode.realm is Realm.ROOT:
+            return self.agents.names()
+        if inode.realm is Realm.PAST:
+            return self.past.names(inode)
+        if inode.realm is Realm.CONTROL:
+            return self.control.names(inode)
+        return self.tree.names(inode)
+
+    def readlink(self, ino: int) -> bytes:
+        """Return where a symbolic link points."""
+        inode = self.inode(ino)
+        if inode.path is None:
+            raise oserror(errno.ENOENT)
+        if inode.realm is Realm.PAST:
+            return self.past.target(inode)
+        realm = self.core.realm_of(inode)
+        real = (
+            self.real.path(inode.view, inode.path, realm)
+            if realm in REAL
+            else self.core.backing.at(inode.path)
+        )
+        return os.fsencode(os.readlink(real))
+
+    # ---- helpers of name operations
+
+    @asynccontextmanager
+    async def _name_operation(self, view: View) -> AsyncIterator[Effects]:
+        """Collect effects and settle them before the reply; the view counts as holding a folder's lock."""
+        effects = Effects()
+        view.name_operations += 1
+        try:
+            yield effects
+            view.active()
+            await self.outbox.settle(effects, view)
+        finally:
+            view.name_operations -= 1
+
+    def _folder(self, ino: int) -> Inode:
+        """Return a folder in which names may be changed. Raises EROFS, EPERM."""
+        folder = self.inode(ino)
+        if folder.realm is Realm.PAST or (folder.view.upper is None and folder.realm is not Realm.ROOT):
+            raise oserror(errno.EROFS)
+        if folder.realm is Realm.CONTROL:
+            raise oserror(errno.EPERM)
+        if folder.path is None:
+            raise oserror(errno.ENOENT)
+        return folder
+
+    def _child(self, folder: Inode, name: str, *, is_dir: bool) -> tuple[str, Realm]:
+        """Return the path of a name and its realm."""
+        assert folder.path is not None
+        if folder.realm is Realm.ROOT or (name == TOP and not folder.path):
+            raise oserror(errno.EPERM, name)
+        if len(os.fsencode(name)) > 255:
+            raise oserror(errno.ENAMETOOLONG, name)
+        path = join(folder.path, name)
+        if folder.realm in (Realm.GIT, Realm.SCRATCH):
+            return path, folder.realm
+        return path, self.core.realm_at(folder.view, path, is_dir=is_dir)
+
+    def _maker(self, caller: Caller) -> Maker:
+        return Maker(caller.uid, caller.gid, self.core.procs.writer(caller.tid))
+
+    def _made(self, folder: Inode, name: str) -> Found:
+        found = self._find(folder, name)
+        if found is None:
+            raise oserror(errno.ENOENT, name)
+        found.inode.lookups += 1
+        return found
+
+    # ---- name operations
+
+    async def mkdir(self, parent: int, name: str, mode: int, caller: Caller) -> Found:
+        """Make a folder; at the top of the mount, a view."""
+        folder = self._folder(parent)
+        if folder.realm is Realm.ROOT:
+            self.agents.add(name)
+            return self._made(folder, name)
+        path, realm = self._child(folder, name, is_dir=True)
+        async with self._name_operation(folder.view) as effects:
+            if realm in REAL:
+                self.real.mkdir(folder.view, path, realm, mode, self._maker(caller))
+            else:
+                self.name_room.mkdir(folder.view, path, mode, self._maker(caller), effects)
+        return self._made(folder, name)
+
+    async def symlink(self, parent: int, name: str, target: bytes, caller: Caller) -> Found:
+        """Make a symbolic link."""
+        folder = self._folder(parent)
+        path, realm = self._child(folder, name, is_dir=False)
+        async with self._name_operation(folder.view) as effects:
+            if realm in REAL:
+                self.real.symlink(folder.view, path, realm, target, self._maker(caller))
+            else:
+                self.name_room.symlink(folder.view, path, target, self._maker(caller), effects)
+        return self._made(folder, name)
+
+    async def mknod(self, parent: int, name: str, mode: int, rdev: int, caller: Caller) -> Found:
+        """Make a special file, or an empty file."""
+        folder = self._folder(parent)
+        path, realm = self._child(folder, name, is_dir=False)
+        if stat.S_ISREG(mode) and realm is Realm.TRACKED:
+            _, opened = await self.create(parent, name, mode, os.O_WRONLY | os.O_EXCL, caller)
+            await self.release(opened.handle)
+            return self._made(folder, name)
+        async with self._name_operation(folder.view) as effects:
+            if realm in REAL:
+                self.real.mknod(folder.view, path, realm, mode, rdev, self._maker(caller))
+            else:  # FIFOs, sockets and devices have no text: they are in the repository, not in the journal
+                os.mknod(self.core.backing.at(path), mode, rdev)
+                os.lchown(self.core.backing.at(path), caller.uid, caller.gid)
+                self.core.note_name(effects, path, own=folder.view)
+        return self._made(folder, name)
+
+    async def link(self, ino: int, parent: int, name: str, caller: Caller) -> Found:
+        """Make a hard link: within `.git` or the private layer only, EPERM elsewhere."""
+        inode, folder = self.inode(ino), self._folder(parent)
+        path, realm = self._child(folder, name, is_dir=False)
+        source = self.core.realm_of(inode)
+        if inode.path is None or realm not in REAL or source is not realm:
+            raise oserror(errno.EPERM, path)
+        async with self._name_operation(folder.view):
+            self.real.link(folder.view, inode.path, path, realm)
+        return self._made(folder, name)
+
+    async def unlink(self, parent: int, name: str, caller: Caller) -> None:
+        """Remove a file."""
+        folder = self._folder(parent)
+        path, realm = self._child(folder, name, is_dir=False)
+        async with self._name_operation(folder.view) as effects:
+            if realm in REAL:
+                self.real.unlink(folder.view, path, realm)
+                self.git_locks.gone(path)
+            else:
+                self.name_room.unlink(folder.view, path, self._maker(caller), effects)
+
+    async def rmdir(self, parent: int, name: str, caller: Caller) -> None:
+        """Remove an empty folder; at the top of the mount, an idle view."""
+        folder = self._folder(parent)
+        if folder.realm is Realm.ROOT:
+            self.agents.remove(name)
+            return
+        path, realm = self._child(folder, name, is_dir=True)
+        async with self._name_operation(folder.view) as effects:
+            if realm in REAL:
+                self.real.rmdir(folder.view, path, realm)
+            else:
+                self.name_room.rmdir(folder.view, path, self._maker(caller), effects)
+
+    async def rename(
+        self, parent: int, name: str, new_parent: int, new_name: str, flags: int, caller: Caller
+    ) -> None:
+        """Rename (renameat2(2)); EXDEV across views and, for folders, across realms."""
+        folder, target = self._folder(parent), self._folder(new_parent)
+        if folder.view is not target.view or Realm.ROOT in (folder.realm, target.realm):
+            raise oserror(errno.EXDEV, name)
+        found = self._find(folder, name)
+        if found is None:
+            raise oserror(errno.ENOENT, name)
+        is_dir = found.inode.is_dir
+        old, old_realm = self._child(folder, name, is_dir=is_dir)
+        new, new_realm = self._child(target, new_name, is_dir=is_dir)
+        there = self._find(target, new_name)
+        async with self._name_operation(folder.view) as effects:
+            move = self.moves.begin(folder.view, old, old_realm, new, new_realm, flags, self._maker(caller))
+            self.moves.carry_out(move, is_dir, there, effects)
+            self.git_locks.gone(old)
+
+    # ---- open files
+
+    def _opened(self, handle: Handle, *, direct_io: bool = False, keep_cache: bool = True) -> Opened:
+        number = next(self._next)
+        self.handles[number] = handle
+        return Opened(number, direct_io, keep_cache)
+
+    async def open(self, ino: int, flags: int, caller: Caller) -> Opened:
+        """Open a file."""
+        inode = self.inode(ino)
+        writing = flags & os.O_ACCMODE != os.O_RDONLY or bool(flags & os.O_TRUNC)
+        if inode.realm in (Realm.PAST, Realm.CONTROL):
+            if writing:
+                raise oserror(errno.EROFS if inode.realm is Realm.PAST else errno.EPERM)
+            past = inode.realm is Realm.PAST
+            text = self.past.text(inode) if past else self.control.text(inode)
+            inode.opens += 1
+            return self._opened(BytesHandle(inode, text), direct_io=not past)
+        if writing and inode.view.upper is None:
+            raise oserror(errno.EROFS)
+        if inode.path is None and inode.orphan_fd < 0 and inode.staging is None:
+            raise oserror(errno.ENOENT)
+        return await self._open_live(inode, flags, caller)
+
+    async def _open_live(self, inode: Inode, flags: int, caller: Caller) -> Opened:
+        realm = self.core.realm_of(inode)
+        if realm in REAL or not self._regular(inode):
+            handle = self.real.open(inode, flags)
+            keep = realm is Realm.SHADOW
+            return self._opened(handle, keep_cache=keep)
+        effects = Effects()
+        tracked = self.data.open(inode, flags, caller.tid, effects)
+        if effects:
+            await self.outbox.settle(effects)
+        return self._opened(tracked, direct_io=flags & os.O_ACCMODE == os.O_WRONLY)
+
+    def _regular(self, inode: Inode) -> bool:
+        if inode.staging is not None or inode.path is None:
+            return True
+        st = self.core.backing.lstat(inode.path)
+        return st is None or stat.S_ISREG(st.st_mode)
+
+    async def create(
+        self, parent: int, name: str, mode: int, flags: int, caller: Caller
+    ) -> tuple[Found, Opened]:
+        """Make and open a file."""
+        folder = self._folder(parent)
+        path, realm = self._child(folder, name, is_dir=False)
+        view = folder.view
+        if realm is Realm.GIT:
+            await self.git_locks.wait(view, path, flags)
+        if realm in REAL:
+            real = self.real.create(view, path, realm, mode, flags, self._maker(caller))
+            self.git_locks.made(view, path)
+            return self._made(folder, name), self._opened(real, keep_cache=realm is not Realm.GIT)
+        there = self._find(folder, name)
+        if there is not None:
+            if flags & os.O_EXCL:
+                raise oserror(errno.EEXIST, path)
+            if there.inode.is_dir:
+                raise oserror(errno.EISDIR, path)
+            there.inode.lookups += 1
+            return there, await self.open(there.inode.ino, flags, caller)
+        handle = self.data.create(view, path, mode, flags, caller.tid, self._maker(caller))
+        view.active()
+        return self._made(folder, name), self._opened(handle, direct_io=not flags & os.O_RDWR)
+
+    def handle(self, number: int) -> Handle:
+        """Return an open file. Raises EBADF."""
+        try:
+            return self.handles[number]
+        except KeyError:
+            raise oserror(errno.EBADF) from None
+
+    def read(self, number: int, offset: int, size: int) -> bytes:
+        """Read from an open file."""
+        return self.handle(number).read(offset, size)
+
+    async def write(self, number: int, offset: int, data: bytes) -> int:
+        """Write to an open file: staged for tracked files."""
+        handle = self.handle(number)
+        if isinstance(handle, TrackedHandle):
+            return self.data.write(handle, offset, data)
+        assert isinstance(handle, RealHandle)
+        return os.pwrite(handle.fd, data, offset)
+
+    async def flush(self, number: int) -> None:
+        """Commit what was written, before close(2) returns."""
+        handle = self.handle(number)
+        if isinstance(handle, TrackedHandle) and handle.writable and handle.inode.staging is not None:
+            effects = Effects()
+            try:
+                self.data.flush(handle, effects)
+            finally:
+                await self.outbox.settle(effects)
+
+    async def fsync(self, number: int) -> None:
+        """Commit what was written and make it survive a power loss."""
+        handle = self.handle(number)
+        if isinstance(handle, RealHandle):
+            os.fsync(handle.fd)
+            return
+        await self.flush(number)
+        if isinstance(handle, TrackedHandle):
+            self.core.store.sync()
+
+    async def release(self, number: int) -> None:
+        """Close an open file."""
+        handle = self.handles.pop(number)
+        if isinstance(handle, TrackedHandle):
+            effects = Effects()
+            self.data.release(handle, effects)
+            await self.outbox.settle(effects)
+        elif isinstance(handle, RealHandle):
+            self.real.release(handle)
+        else:
+            handle.inode.opens -= 1
+            handle.inode.view.settle(handle.inode)
+
+    # ---- attributes
+
+    async def setattr(
+        self, ino: int, change: Change, number: int | None, caller: Caller
+    ) -> tuple[StatLike, float]:
+        """Change size, mode, owner, times."""
+        inode = self.inode(ino)
+        if inode.realm in (Realm.ROOT, Realm.CONTROL):
+            raise oserror(errno.EPERM)
+        if inode.view.upper is None:
+            raise oserror(errno.EROFS)
+        realm = self.core.realm_of(inode)
+        effects = Effects()
+        if realm in REAL and inode.path is not None:
+            self.real.setattr(
+                inode, change.size, change.mode, change.uid, change.gid, change.atime_ns, change.mtime_ns
+            )
+        else:
+            self._set_tracked(inode, change, number, caller, effects)
+        inode.view.active()
+        await self.outbox.settle(effects)
+        return self.tree.stat(inode)
+
+    def _set_tracked(
+        self, inode: Inode, change: Change, number: int | None, caller: Caller, effects: Effects
+    ) -> None:
+        if change.size is not None:
+            handle = self.handles.get(number) if number is not None else None
+            if isinstance(handle, TrackedHandle):
+                self.data.truncate_handle(handle, change.size)
+            else:
+                self.data.truncate_path(inode, change.size, caller.tid, effects)
+        if change.mode is not None:
+            self.name_room.chmod(inode, change.mode, self._maker(caller), effects)
+        if change.uid >= 0 or change.gid >= 0:
+            self.data.set_owner(inode, change.uid, change.gid)
+            self._note_attributes(inode, effects)
+        if change.atime_ns is not None or change.mtime_ns is not None:
+            self.data.set_times(inode, change.atime_ns, change.mtime_ns)
+            self._note_attributes(inode, effects)
+
+    def _note_attributes(self, inode: Inode, effects: Effects) -> None:
+        for view in self.core.views.values():
+            other = view.by_path.get(inode.path or "\0")
+            if other is not None and other is not inode and other.lookups > 0:
+                effects.attributes.append(other.ino)
+
+    def real_path(self, ino: int, *, write: bool = False) -> str:
+        """Return the file on disk that carries an inode's extended attributes. Raises OSError."""
+        inode = self.inode(ino)
+        if inode.path is None or inode.realm in (Realm.ROOT, Realm.CONTROL, Realm.PAST):
+            raise oserror(errno.ENOTSUP)
+        if write and inode.view.upper is None:
+            raise oserror(errno.EROFS)
+        realm = self.core.realm_of(inode)
+        if realm in REAL:
+            find = self.real.writable if write else self.real.path
+            return find(inode.view, inode.path, realm)
+        if inode.staging is not None and inode.staging.new:
+            raise oserror(errno.ENOTSUP)
+        return self.core.backing.at(inode.path)
+
+
+__all__ = ["Caller", "Change", "FileSystem", "Found", "Opened", "Past"]

@@ -1,0 +1,100 @@
+"""Open files. A handle reads what its view shows now and writes into the inode's staging."""
+
+import errno
+import os
+from typing import Protocol
+
+from makfs.engine.core import Core
+from makfs.engine.files import File
+from makfs.engine.inodes import Inode
+from makfs.engine.procs import Writer
+
+
+class Handle(Protocol):
+    """What every open file can do without waiting."""
+
+    inode: Inode
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Return up to `size` bytes. Raises OSError."""
+        ...
+
+
+class TrackedHandle:
+    """An open tracked file."""
+
+    __slots__ = ("append", "core", "fd", "file", "inode", "tid", "version", "writable")
+
+    def __init__(self, core: Core, inode: Inode, file: File, flags: int, tid: int) -> None:
+        self.core = core
+        self.inode = inode
+        self.file = file
+        self.fd = -1
+        self.version = -(1 << 60)  # of the bytes behind `fd`
+        self.tid = tid  # FUSE tells the caller at open only
+        self.writable = flags & os.O_ACCMODE != os.O_RDONLY
+        self.append = bool(flags & os.O_APPEND)
+
+    def writer(self) -> Writer:
+        """Return the process that opened the file."""
+        return self.core.procs.writer(self.tid)
+
+    def open_fd(self) -> None:
+        """Open the committed bytes. Raises OSError."""
+        assert self.inode.path is not None
+        path = self.core.backing.at(self.inode.path)
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        self.close_fd()
+        self.fd = fd
+        self.version = self.file.version
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Return the view's bytes: staged ones if there are any, else the newest committed ones."""
+        inode, file = self.inode, self.file
+        if inode.staging is not None:
+            return inode.staging.read(offset, size)
+        if inode.orphan_fd >= 0:
+            return os.pread(inode.orphan_fd, size, offset)
+        if file.owed is not None and inode.path is not None:
+            return file.owed[offset : offset + size]
+        if self.version != file.version and inode.path is not None:
+            self.open_fd()
+            file.believe(inode.view.number, self.core.procs.group(self.tid), file.version)
+        if self.fd < 0:
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+        return os.pread(self.fd, size, offset)
+
+    def close_fd(self) -> None:
+        """Close the descriptor of the committed bytes, if there is one."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+
+class RealHandle:
+    """An open file that is a real file: scratch, shadow, `.git`, special."""
+
+    __slots__ = ("fd", "inode", "writable")
+
+    def __init__(self, inode: Inode, fd: int, flags: int) -> None:
+        self.inode = inode
+        self.fd = fd
+        self.writable = flags & os.O_ACCMODE != os.O_RDONLY
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Return bytes of the real file."""
+        return os.pread(self.fd, size, offset)
+
+
+class BytesHandle:
+    """An open file whose bytes were fixed at open: control files, files of past trees."""
+
+    __slots__ = ("data", "inode")
+
+    def __init__(self, inode: Inode, data: bytes) -> None:
+        self.inode = inode
+        self.data = data
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Return the bytes as they were at open."""
+        return self.data[offset : offset + size]

@@ -1,0 +1,227 @@
+"""Inodes of all views, and the numbers people see.
+
+I1  `ino = view << 40 | incarnation << 32 | file id`: the low 32 bits of one path are equal in all views
+    (git keeps only these) and stable through edits and remounts.
+I2  A file id is the CRC-32 of the path, unless that is taken or the file was renamed; such exceptions are
+    kept by the store, so a remount finds them again.
+I3  An inode without a path is an orphan (unlinked or renamed over): it lives until the kernel forgets it
+    and never commits.
+"""
+
+import os
+import time
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Protocol
+
+from makfs.ids import RepoPath
+
+if TYPE_CHECKING:
+    from makfs.engine.staging import Staging
+    from makfs.engine.views import View
+
+YOUNG_S = 10.0  # how long a new file counts as an editor's temporary
+ROOT_ID = 1  # file id of a view's top directory
+_ID_MASK = 0xFFFF_FFFF
+_PROBE = 0x9E37_79B1  # odd, so that probing visits every id
+
+
+class Realm(Enum):
+    """Which rules a path follows."""
+
+    TRACKED = auto()  # staged, merged, journaled, written through
+    SCRATCH = auto()  # git-ignored: shared below, private above, copy on write
+    SHADOW = auto()  # an editor's temporary file: private to the view
+    GIT = auto()  # `.git`: passed through, shared
+    ROOT = auto()  # the mountpoint itself
+    CONTROL = auto()  # `.makfs` inside a view
+    PAST = auto()  # a read-only tree at one seq
+
+
+class StatLike(Protocol):
+    """The fields of `os.stat_result` that a FUSE attribute reply needs."""
+
+    @property
+    def st_mode(self) -> int: ...
+    @property
+    def st_nlink(self) -> int: ...
+    @property
+    def st_uid(self) -> int: ...
+    @property
+    def st_gid(self) -> int: ...
+    @property
+    def st_rdev(self) -> int: ...
+    @property
+    def st_size(self) -> int: ...
+    @property
+    def st_blocks(self) -> int: ...
+    @property
+    def st_blksize(self) -> int: ...
+    @property
+    def st_atime_ns(self) -> int: ...
+    @property
+    def st_mtime_ns(self) -> int: ...
+    @property
+    def st_ctime_ns(self) -> int: ...
+
+
+@dataclass(slots=True)
+class MadeStat:
+    """Attributes that no file on disk has: of staged files, control files, past trees."""
+
+    st_mode: int
+    st_size: int = 0
+    st_nlink: int = 1
+    st_uid: int = 0
+    st_gid: int = 0
+    st_rdev: int = 0
+    st_blksize: int = 4096
+    st_atime_ns: int = 0
+    st_mtime_ns: int = 0
+    st_ctime_ns: int = 0
+
+    @property
+    def st_blocks(self) -> int:
+        """Return 512-byte blocks, as stat(2) counts them."""
+        return (self.st_size + 511) // 512
+
+    @classmethod
+    def like(cls, st: StatLike) -> "MadeStat":
+        """Return a changeable copy of `st`."""
+        return cls(
+            st.st_mode,
+            st.st_size,
+            st.st_nlink,
+            st.st_uid,
+            st.st_gid,
+            st.st_rdev,
+            st.st_blksize,
+            st.st_atime_ns,
+            st.st_mtime_ns,
+            st.st_ctime_ns,
+        )
+
+
+class Inode:
+    """One file or directory of one view, as the kernel knows it."""
+
+    __slots__ = (
+        "ino", "is_dir", "last_stat", "lookups", "opens", "orphan_fd", "path", "realm", "staging", "view", "young_until",
+    )  # fmt: skip
+
+    def __init__(self, ino: int, view: "View", path: str, realm: Realm, is_dir: bool) -> None:
+        self.ino = ino
+        self.view = view
+        self.path: RepoPath | None = RepoPath(path)  # None: an orphan (I3)
+        self.realm = realm
+        self.is_dir = is_dir
+        self.lookups = 0  # the kernel's references
+        self.opens = 0  # open handles
+        self.staging: Staging | None = None
+        self.young_until = 0.0  # monotonic; made by this view a moment ago: a rename over F is an edit of F
+        self.last_stat: StatLike | None = None  # orphans only
+        self.orphan_fd = -1  # the bytes of an orphan that somebody has open
+
+    @property
+    def young(self) -> bool:
+        """Tell whether the view made the file a moment ago."""
+        return self.young_until > 0 and time.monotonic() < self.young_until
+
+    def made_now(self) -> None:
+        """Note that the view has just made the file."""
+        self.young_until = time.monotonic() + YOUNG_S
+
+    def drop_orphan_fd(self) -> None:
+        """Close the kept bytes."""
+        if self.orphan_fd >= 0:
+            os.close(self.orphan_fd)
+            self.orphan_fd = -1
+
+    @property
+    def idle(self) -> bool:
+        """Tell whether nothing refers to the inode any more."""
+        return self.lookups <= 0 and self.opens == 0 and self.staging is None
+
+    def __repr__(self) -> str:
+        return f"<Inode {self.ino:#x} {self.path!r} {self.realm.name}>"
+
+
+class InodeTable:
+    """Every inode of every view, by number; and the file ids of paths."""
+
+    def __init__(
+        self, exceptions: Mapping[RepoPath, int], keep: Callable[[RepoPath, int | None], None]
+    ) -> None:
+        self.by_ino: dict[int, Inode] = {}
+        self._exceptions: dict[str, int] = {path: number for path, number in exceptions.items()}
+        self._owner: dict[int, str] = {number: path for path, number in exceptions.items()}
+        self._keep = keep
+
+    def file_id(self, path: str) -> int:
+        """Return the path's file id (I2). Cost: a dict lookup and a CRC."""
+        if not path:
+            return ROOT_ID
+        if (known := self._exceptions.get(path)) is not None:
+            return known
+        number = zlib.crc32(os.fsencode(path))
+        if number > ROOT_ID and self._owner.get(number, path) == path:
+            return number
+        return self._probe(path, number)
+
+    def _probe(self, path: str, number: int) -> int:
+        """Give the path another id than its hash and remember it."""
+        while number <= ROOT_ID or number in self._owner:
+            number = (number + _PROBE) & _ID_MASK
+        self._set(path, number)
+        return number
+
+    def _set(self, path: str, number: int) -> None:
+        self._exceptions[path] = number
+        self._owner[number] = path
+        self._keep(RepoPath(path), number)
+
+    def _drop(self, path: str) -> None:
+        number = self._exceptions.pop(path, None)
+        if number is not None:
+            self._owner.pop(number, None)
+            self._keep(RepoPath(path), None)
+
+    def renamed(self, old: str, new: str) -> None:
+        """Let the file now at `new` keep the id it had at `old`; `old` is free for another file."""
+        number = self.file_id(old)
+        self._drop(old)
+        self._drop(new)
+        if zlib.crc32(os.fsencode(new)) != number:
+            self._set(new, number)
+
+    def exchanged(self, one: str, other: str) -> None:
+        """Swap the ids of two paths."""
+        first, second = self.file_id(one), self.file_id(other)
+        self._drop(one)
+        self._drop(other)
+        self._set(one, second)
+        self._set(other, first)
+
+    def removed(self, path: str) -> None:
+        """Let a path that is gone have its own hash again."""
+        self._drop(path)
+
+    def create(self, view: "View", path: str, realm: Realm, is_dir: bool) -> Inode:
+        """Make an inode with a number that the kernel does not know yet (I1)."""
+        number = self.file_id(path)
+        other = self.by_ino.get(view.number << 40 | number)
+        if other is not None and other.path is not None and other.path != path:
+            number = self._probe(path, number)  # two paths with one hash, both alive
+        base = view.number << 40 | number
+        ino = next((base | turn << 32 for turn in range(256) if base | turn << 32 not in self.by_ino), 0)
+        assert ino, "I1: 256 orphans of one path are open"
+        inode = Inode(ino, view, path, realm, is_dir)
+        self.by_ino[ino] = inode
+        return inode
+
+    def discard(self, inode: Inode) -> None:
+        """Forget an idle inode."""
+        self.by_ino.pop(inode.ino, None)
+        inode.drop_orphan_fd()

@@ -1,0 +1,269 @@
+"""One mounted repository: opens the store, holds the rooms, answers the control verbs."""
+
+import logging
+import os
+import resource
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import trio
+
+from makfs import __version__
+from makfs.config import Config
+from makfs.engine.agents import Agents
+from makfs.engine import fsck
+from makfs.engine.api import AgentStatus, Finding, KernelStatus, NodeRow, Progress
+from makfs.engine.backing import STATE_DIR, Backing
+from makfs.engine.classify import Classifier
+from makfs.engine.core import Core
+from makfs.engine.corridor import Corridor
+from makfs.engine.data import Data
+from makfs.engine.effects import Effects, Notifier, Outbox
+from makfs.engine.external import Watcher
+from makfs.engine.filesystem import FileSystem
+from makfs.engine.inodes import InodeTable
+from makfs.engine.names import Names
+from makfs.engine.nodes import head_source
+from makfs.engine.recover import recover
+from makfs.engine.tend import Tender
+from makfs.engine.views import View
+from makfs.errors import MakfsError, MountError, NotFound
+from makfs.ids import AgentId, RepoPath, Seq
+from makfs.store.sqlite import SqliteStore
+from makfs.store.model import Commit, CommitDetail, LogQuery, Refusal
+from makfs.syntax import address, lines, split
+
+log = logging.getLogger(__name__)
+
+
+class Kernel:
+    """A repository being served. Implements `makfs.engine.api.KernelApi`."""
+
+    def __init__(self, core: Core, mountpoint: Path, recovered: int) -> None:
+        self.core = core
+        self.mountpoint = mountpoint
+        self.corridor = Corridor(core)
+        self.data = Data(core, self.corridor)
+        self.names = Names(core, self.corridor)
+        self.agents = Agents(core)
+        self.warnings: list[str] = []
+        if recovered:
+            self.warnings.append(
+                f"{recovered} writes that a crash had left undone were finished at the start."
+            )
+        self.fs: FileSystem | None = None
+        self.outbox: Outbox | None = None
+        self._ready = trio.Event()
+        self._watcher: Watcher | None = None
+
+    # ---- life
+
+    @classmethod
+    def open(
+        cls, repo: Path, mountpoint: Path, config: Config, agents: Sequence[str], progress: Progress
+    ) -> "Kernel":
+        """Open the store, finish what a crash left, make the views. Raises MakfsError."""
+        backing = Backing(repo)
+        try:
+            os.makedirs(backing.scratch_folder, exist_ok=True)
+        except OSError as error:
+            raise MountError(f"{backing.state} cannot be made: {error.strerror}.") from error
+        _exclude_from_git(backing)
+        store = SqliteStore.open(backing.state, large_bytes=config.store.large_bytes)
+        table = InodeTable(store.inode_exceptions(), store.set_inode_exception)
+        classifier = Classifier(backing, config.view.scratch, config.is_shadow)
+        core = Core(backing, store, config, classifier, table)
+        core.next_uid = store.next_node_uid()
+        core.started_ns = time.time_ns()
+        kernel = cls(core, mountpoint, recover(core))
+        for name in agents:
+            kernel.agents.add(name)
+        return kernel
+
+    def attach(self, notifier: Notifier) -> FileSystem:
+        """Connect a transport; return the operations it serves."""
+        self.outbox = Outbox(notifier)
+        self.fs = FileSystem(self.core, self.data, self.names, self.agents, self.outbox)
+        self._ready.set()
+        return self.fs
+
+    async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
+        """Run the kernel's own tasks until cancelled."""
+        task_status.started()
+        await self._ready.wait()
+        assert self.outbox is not None
+        self._watcher = Watcher(self.core, self.corridor, self.outbox)
+        tender = Tender(self.core, self.corridor, self.names, self.outbox)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._watcher.run)
+            nursery.start_soon(tender.run)
+
+    async def settle(self, timeout_s: float) -> Sequence[str]:
+        """Publish what is private but finished, write through what is owed; return what remains."""
+        tender = Tender(self.core, self.corridor, self.names, self.outbox)
+        tender.publish_shadows(Effects(), min_age_s=0.0)
+        with trio.move_on_after(timeout_s):
+            while self.core.owed:
+                tender.pay(Effects())
+                await trio.sleep(0.2)
+        return list(self.core.owed.values())
+
+    def close(self) -> None:
+        """Close the store."""
+        if self.outbox is not None:
+            self.outbox.close()
+        self.core.store.close()
+
+    async def drain(self, timeout_s: float) -> Sequence[RepoPath]:
+        """Wait until no write is open; return the paths still open when the time was over."""
+        with trio.move_on_after(timeout_s):
+            while self._writing():
+                await trio.sleep(0.02)
+        return self._writing()
+
+    def _writing(self) -> list[RepoPath]:
+        return [
+            inode.path
+            for view in self.core.views.values()
+            for inode in view.by_path.values()
+            if inode.path is not None and inode.staging is not None and inode.staging.dirty
+        ]
+
+    # ---- verbs
+
+    def status(self) -> KernelStatus:
+        """Return the kernel's state."""
+        warnings = [*self.warnings]
+        if self._watcher is not None and self._watcher.warning:
+            warnings.append(self._watcher.warning)
+        return KernelStatus(
+            repo=self.core.backing.root,
+            mountpoint=str(self.mountpoint),
+            pid=os.getpid(),
+            version=__version__,
+            since_ns=self.core.started_ns,
+            head=self.core.store.head,
+            agents=tuple(self._agent_status(view) for _, view in sorted(self.agents.by_name.items())),
+            owed=tuple(self.core.owed.values()),
+            warnings=tuple(warnings),
+            memory_bytes=_resident_bytes(),
+        )
+
+    def _agent_status(self, view: View) -> AgentStatus:
+        staged = sorted(
+            inode.path
+            for inode in view.by_path.values()
+            if inode.path is not None and inode.staging is not None and inode.staging.dirty
+        )
+        return AgentStatus(
+            agent=view.agent,
+            view=str(self.mountpoint / view.agent),
+            policy=view.policy,
+            open_files=sum(inode.opens for inode in view.by_path.values()),
+            staged=tuple(staged),
+            commits=view.commits,
+            refusals=view.refusals,
+            last_activity_ns=view.last_activity_ns,
+        )
+
+    def add_agent(self, name: str, policy: str | None = None) -> AgentStatus:
+        """Make a view for an agent. Raises BadName, Busy."""
+        try:
+            view = self.agents.add(name, policy)
+        except FileExistsError:
+            from makfs.errors import Busy
+
+            raise Busy(f"There is an agent {name} already.") from None
+        return self._agent_status(view)
+
+    async def remove_agent(self, name: str, force: bool = False) -> None:
+        """Remove an idle view. Raises NotFound, Busy."""
+        self.agents.remove(name, force=force)
+        if self.outbox is not None:
+            effects = Effects(entries=[(self.agents.root_view, self.agents.root.ino, os.fsencode(name))])
+            await self.outbox.settle(effects)
+
+    def nodes(self, path: str) -> Sequence[NodeRow]:
+        """Return a file's nodes as they are at head. Raises NotFound."""
+        try:
+            text = self.core.head_text(path)
+        except OSError as error:
+            raise NotFound(f"{path} cannot be read in the repository: {error.strerror}.") from error
+        file = self.core.file(path)
+        source, _ = head_source(self.core, file, text) if file.version > 0 else (split(path, text), 0)
+        return [
+            NodeRow(node.kind.value, address(path, node), first, last, int(node.uid))
+            for node, (first, last) in zip(source.nodes, lines(source), strict=True)
+        ]
+
+    def log(self, query: LogQuery) -> Sequence[Commit]:
+        """Return commits, newest first."""
+        return self.core.store.log(query)
+
+    def show(self, seq: Seq) -> CommitDetail:
+        """Return one commit. Raises NotFound."""
+        detail = self.core.store.detail(seq)
+        if detail is None:
+            raise NotFound(f"There is no commit {seq}; the newest is {self.core.store.head}.")
+        return detail
+
+    def refusals(self, agent: AgentId | None, limit: int) -> Sequence[Refusal]:
+        """Return refusals, newest first."""
+        return self.core.store.refusals(agent, limit)
+
+    def refusal(self, number: int) -> Refusal:
+        """Return one refusal. Raises NotFound."""
+        refusal = self.core.store.refusal(number)
+        if refusal is None:
+            raise NotFound(f"There is no refusal {number}.")
+        return refusal
+
+    async def check(self, progress: Progress) -> Sequence[Finding]:
+        """Check the store and the tree."""
+        findings = list(fsck.check_store(self.core, progress))
+        await trio.lowlevel.checkpoint()
+        findings += fsck.check_tree(self.core, progress)
+        return findings
+
+
+def check_store(repo: Path, config: Config, progress: Progress) -> Sequence[Finding]:
+    """Check a repository's store that nobody serves. Raises StoreError."""
+    backing = Backing(repo)
+    if not (backing.state / "store.db").exists():
+        raise NotFound(f"{repo} has no makfs store; nothing was ever mounted from it.")
+    store = SqliteStore.open(backing.state, large_bytes=config.store.large_bytes)
+    try:
+        table = InodeTable({}, lambda path, number: None)
+        classifier = Classifier(backing, config.view.scratch, config.is_shadow)
+        core = Core(backing, store, config, classifier, table)
+        return [*fsck.check_store(core, progress), *fsck.check_tree(core, progress)]
+    finally:
+        store.close()
+
+
+def _exclude_from_git(backing: Backing) -> None:
+    """Keep the state directory out of `git status`, by `.git/info/exclude`."""
+    exclude = Path(backing.at(".git/info/exclude"))
+    line = f"/{STATE_DIR}/"
+    if not exclude.parent.parent.is_dir():
+        return
+    try:
+        exclude.parent.mkdir(exist_ok=True)
+        text = exclude.read_text() if exclude.exists() else ""
+        if line not in text.split("\n"):
+            exclude.write_text(text + ("" if not text or text.endswith("\n") else "\n") + line + "\n")
+    except OSError as error:
+        log.warning("%s could not be extended: %s", exclude, error)
+
+
+def _resident_bytes() -> int:
+    """Return the daemon's resident memory (proc(5), statm)."""
+    try:
+        with open("/proc/self/statm", "rb") as file:
+            return int(file.read().split()[1]) * resource.getpagesize()
+    except (OSError, IndexError, ValueError):
+        return 0
+
+
+__all__ = ["Kernel", "MakfsError", "check_store"]

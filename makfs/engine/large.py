@@ -1,0 +1,46 @@
+"""Files too large to keep in memory or in the store: their bytes stay in the backing directory.
+
+The journal holds their hash; they are never merged. A write to one whose head moved since it was read is
+refused, its bytes being as they are in the writer's own copy.
+"""
+
+import stat
+from typing import TYPE_CHECKING
+
+from makfs.engine.core import Core
+from makfs.engine.effects import Effects
+from makfs.engine.files import signature
+from makfs.engine.inodes import Inode, MadeStat
+from makfs.engine.staging import Staging
+from makfs.ids import RepoPath
+from makfs.store.model import FileChange
+
+if TYPE_CHECKING:
+    from makfs.engine.corridor import Corridor
+
+
+def put_large(corridor: "Corridor", inode: Inode, staging: Staging, effects: Effects) -> None:
+    """Commit a staging that is on disk. Raises OSError; cost: reads the bytes twice."""
+    core: Core = corridor.core
+    path = inode.path
+    assert path is not None
+    file = core.file(path)
+    st = corridor.refresh(file, effects)
+    if st is not None:
+        like = MadeStat.like(st)
+    else:
+        like = MadeStat(stat.S_IFREG | staging.mode, st_uid=staging.uid, st_gid=staging.gid)
+    state = core.large_state(staging.file(), stat.S_IMODE(like.st_mode))
+    like.st_atime_ns = staging.atime_ns or staging.mtime_ns
+    # The bytes reach the disk before the journal speaks of them: the journal could not restore them.
+    origin = core.origin(path)
+    done = core.backing.replace_from(path, staging.file(), like, staging.mtime_ns)
+    change = FileChange(RepoPath(path), state, origin=origin, write_through=False)
+    commit = corridor.journal(inode.view.agent, staging.writer, (change,), "large file")
+    file.version, file.source, file.deleted_by = commit.seq, None, 0
+    file.signature = signature(done)
+    file.believe(inode.view.number, staging.writer.pid, commit.seq)
+    inode.view.commits += 1
+    core.note_content(effects, path)
+    if staging.new:
+        core.note_name(effects, path, own=inode.view)

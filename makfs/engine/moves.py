@@ -1,0 +1,151 @@
+"""Renames, by the realms they connect.
+
+A rename inside one realm is that realm's. An editor's shadow (or a scratch file) renamed to a tracked name is
+a save of that file; a tracked file renamed to a shadow's name leaves the repository for the private layer.
+Folders do not cross realms: EXDEV, and mv(1) copies.
+"""
+
+import errno
+import os
+import stat
+from dataclasses import dataclass
+
+from makfs.engine.backing import RENAME_EXCHANGE, RENAME_NOREPLACE
+from makfs.engine.core import Core
+from makfs.engine.data import Data
+from makfs.engine.effects import Effects
+from makfs.engine.inodes import Realm
+from makfs.engine.names import Maker, Names, oserror
+from makfs.engine.real import REAL, Real
+from makfs.engine.tree import Found
+from makfs.engine.views import View
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One rename."""
+
+    view: View
+    old: str
+    old_realm: Realm
+    new: str
+    new_realm: Realm
+    flags: int
+    maker: Maker
+
+
+class Moves:
+    """Carries out renames."""
+
+    def __init__(self, core: Core, data: Data, names: Names, real: Real) -> None:
+        self.core = core
+        self.data = data
+        self.names = names
+        self.real = real
+
+    @staticmethod
+    def begin(
+        view: View, old: str, old_realm: Realm, new: str, new_realm: Realm, flags: int, maker: Maker
+    ) -> Move:
+        """Check the flags (renameat2(2)). Raises EINVAL for RENAME_WHITEOUT and unknown ones."""
+        if flags & ~(RENAME_EXCHANGE | RENAME_NOREPLACE) or flags == RENAME_EXCHANGE | RENAME_NOREPLACE:
+            raise oserror(errno.EINVAL, old)
+        return Move(view, old, old_realm, new, new_realm, flags, maker)
+
+    def carry_out(self, move: Move, is_dir: bool, there: Found | None, effects: Effects) -> None:
+        """Rename. Raises OSError, Refused."""
+        if move.flags & RENAME_NOREPLACE and there is not None:
+            raise oserror(errno.EEXIST, move.new)
+        if move.flags & RENAME_EXCHANGE and there is None:
+            raise oserror(errno.ENOENT, move.new)
+        if move.old == move.new:
+            return
+        private = {Realm.SCRATCH, Realm.SHADOW}
+        same = move.old_realm is move.new_realm or {move.old_realm, move.new_realm} <= private
+        if same and move.old_realm in REAL:
+            self.real.rename(move.view, move.old, move.new, move.new_realm, move.flags)
+        elif same and move.flags & RENAME_EXCHANGE:
+            self._settle_staged(move, effects)
+            self.names.exchange(move.view, move.old, move.new, move.maker, effects)
+        elif same:
+            self._tracked(move, there, effects)
+        elif is_dir or move.flags & RENAME_EXCHANGE or Realm.GIT in (move.old_realm, move.new_realm):
+            raise oserror(errno.EXDEV, move.new)
+        elif move.new_realm is Realm.TRACKED:
+            self._save(move, there, effects)
+        else:
+            self._leave(move, effects)
+
+    def _settle_staged(self, move: Move, effects: Effects) -> None:
+        """Commit what is staged on either side: an exchange moves committed files."""
+        for path in (move.old, move.new):
+            inode = move.view.by_path.get(path)
+            if inode is not None and inode.staging is not None and inode.staging.dirty:
+                self.data.commit(inode, effects)
+
+    def _tracked(self, move: Move, there: Found | None, effects: Effects) -> None:
+        view = move.view
+        source = view.by_path.get(move.old)
+        if there is not None and there.inode.staging is not None and there.inode.staging.new:
+            view.orphan(there.inode)  # a file of ours that nobody else has seen goes away
+        if source is not None and source.staging is not None:
+            if source.staging.new and self.core.backing.lstat(move.new) is None:
+                self.core.table.renamed(move.old, move.new)
+                view.moved(move.old, move.new)
+                return
+            if source.staging.dirty:
+                self.data.commit(source, effects)
+        self.names.rename(view, move.old, move.new, move.maker, effects)
+
+    def _save(self, move: Move, there: Found | None, effects: Effects) -> None:
+        """A private file takes a tracked name."""
+        view = move.view
+        real = self.real.path(view, move.old, move.old_realm)
+        st = os.lstat(real)
+        if there is not None and there.inode.is_dir:
+            raise oserror(errno.EISDIR, move.new)
+        if stat.S_ISLNK(st.st_mode):
+            if there is not None:
+                self.names.unlink(view, move.new, move.maker, effects)
+            self.names.symlink(view, move.new, os.fsencode(os.readlink(real)), move.maker, effects)
+        else:
+            if there is not None and there.inode.staging is not None and there.inode.staging.new:
+                view.orphan(there.inode)
+            with open(real, "rb", buffering=0) as file:
+                data = file.readall()
+            self.names.save(view, move.new, data, st, move.maker, effects)
+        source = view.by_path.get(move.old)
+        if source is not None:
+            view.orphan(source)
+        self.real.unlink(view, move.old, move.old_realm)
+
+    def _leave(self, move: Move, effects: Effects) -> None:
+        """A tracked file takes a private name: vim's backup, a file moved to an ignored folder."""
+        view = move.view
+        inode = view.by_path.get(move.old)
+        if inode is not None and inode.staging is not None and inode.staging.dirty:
+            self.data.commit(inode, effects)
+        at = self.core.backing.at(move.old)
+        st = os.lstat(at)
+        upper = self.real.upper(view)
+        if upper.resolve(move.new, move.new_realm) is not None:
+            self.real.unlink(view, move.new, move.new_realm)
+        target = upper.prepare(move.new)
+        if stat.S_ISLNK(st.st_mode):
+            os.symlink(os.readlink(at), target)
+        else:
+            self._copy(at, target, st)
+        upper.added(move.new)
+        if move.new_realm is Realm.SHADOW:
+            view.shadows[move.new] = 0.0
+        self.names.unlink(view, move.old, move.maker, effects)
+
+    @staticmethod
+    def _copy(source: str, target: str, st: os.stat_result) -> None:
+        import shutil
+
+        shutil.copyfile(source, target)
+        os.chmod(target, stat.S_IMODE(st.st_mode))
+        os.utime(target, ns=(st.st_atime_ns, st.st_mtime_ns))
+        if os.geteuid() == 0:
+            os.chown(target, st.st_uid, st.st_gid)

@@ -1,0 +1,253 @@
+"""Files that are real files: `.git` (shared), scratch and shadows (private to a view). Plain system calls.
+
+R1  Nothing of a scratch or shadow path is ever written to the repository's directory.
+R2  `.git` is the repository's own; another agent's `*.lock` in it is waited for by the caller, not here.
+"""
+
+import errno
+import os
+import stat
+import time
+
+from makfs.engine.backing import RENAME_EXCHANGE, RENAME_NOREPLACE, renameat2
+from makfs.engine.core import Core
+from makfs.engine.handles import RealHandle
+from makfs.engine.inodes import Inode, Realm, StatLike
+from makfs.engine.names import Maker, oserror
+from makfs.engine.upper import Upper
+from makfs.engine.views import View
+
+REAL = frozenset({Realm.GIT, Realm.SCRATCH, Realm.SHADOW})
+
+
+class Real:
+    """Operations on real files. Raise OSError."""
+
+    def __init__(self, core: Core) -> None:
+        self.core = core
+
+    @staticmethod
+    def upper(view: View) -> Upper:
+        """Return the view's private layer. Raises EROFS for a read-only view (V2)."""
+        if view.upper is None:
+            raise oserror(errno.EROFS)
+        return view.upper
+
+    def path(self, view: View, path: str, realm: Realm) -> str:
+        """Return the real path to read. Raises ENOENT."""
+        if realm is Realm.GIT or view.upper is None:
+            return self.core.backing.at(path)
+        real = view.upper.resolve(path, realm)
+        if real is None:
+            raise oserror(errno.ENOENT, path)
+        return real
+
+    def writable(self, view: View, path: str, realm: Realm) -> str:
+        """Return the real path to change: a private copy for scratch (copy on write)."""
+        if realm is Realm.GIT:
+            return self.core.backing.at(path)
+        return self.upper(view).copy_up(path)
+
+    def fresh(self, view: View, path: str, realm: Realm) -> str:
+        """Return the real path for a new name. Raises EEXIST."""
+        if realm is Realm.GIT:
+            return self.core.backing.at(path)
+        upper = self.upper(view)
+        if upper.resolve(path, realm) is not None:
+            raise oserror(errno.EEXIST, path)
+        return upper.prepare(path)
+
+    def stat(self, view: View, path: str, realm: Realm) -> StatLike:
+        """Return attributes."""
+        return os.lstat(self.path(view, path, realm))
+
+    # ---- files
+
+    def open(self, inode: Inode, flags: int) -> RealHandle:
+        """Open an existing file."""
+        assert inode.path is not None
+        writing = flags & os.O_ACCMODE != os.O_RDONLY or bool(flags & os.O_TRUNC)
+        find = self.writable if writing else self.path
+        real = find(inode.view, inode.path, inode.realm)
+        return self._opened(inode, real, flags & ~os.O_CREAT & ~os.O_EXCL, 0)
+
+    def create(self, view: View, path: str, realm: Realm, mode: int, flags: int, maker: Maker) -> RealHandle:
+        """Make and open a file; open it if it is there and O_EXCL is not asked for."""
+        try:
+            real = self.fresh(view, path, realm)
+        except FileExistsError:
+            if flags & os.O_EXCL:
+                raise
+            return self.open(view.inode(path, realm, is_dir=False), flags)
+        fd = os.open(real, flags | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, stat.S_IMODE(mode))
+        self._own(real, maker)
+        os.fchmod(fd, stat.S_IMODE(mode))
+        self._added(view, path, realm)
+        inode = view.inode(path, realm, is_dir=False)
+        inode.realm = realm
+        inode.made_now()
+        inode.opens += 1
+        return RealHandle(inode, fd, flags)
+
+    def _opened(self, inode: Inode, real: str, flags: int, mode: int) -> RealHandle:
+        fd = os.open(real, flags | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, mode)
+        inode.opens += 1
+        return RealHandle(inode, fd, flags)
+
+    def release(self, handle: RealHandle) -> None:
+        """Close a handle; a closed shadow starts to age."""
+        os.close(handle.fd)
+        inode = handle.inode
+        inode.opens -= 1
+        if inode.realm is Realm.SHADOW and inode.path is not None and inode.opens == 0:
+            inode.view.shadows[inode.path] = time.monotonic()
+        inode.view.settle(inode)
+
+    def setattr(
+        self,
+        inode: Inode,
+        size: int | None,
+        mode: int | None,
+        uid: int,
+        gid: int,
+        atime_ns: int | None,
+        mtime_ns: int | None,
+    ) -> None:
+        """Change attributes; None and -1 leave a value alone."""
+        assert inode.path is not None
+        real = self.writable(inode.view, inode.path, inode.realm)
+        if size is not None:
+            os.truncate(real, size)
+        if mode is not None:
+            os.chmod(real, stat.S_IMODE(mode))
+        if uid >= 0 or gid >= 0:
+            os.lchown(real, uid, gid)
+        if atime_ns is not None or mtime_ns is not None:
+            st = os.lstat(real)
+            times = (atime_ns or st.st_atime_ns, mtime_ns or st.st_mtime_ns)
+            os.utime(real, ns=times, follow_symlinks=False)
+
+    # ---- names
+
+    def _own(self, real: str, maker: Maker) -> None:
+        if os.geteuid() == 0:
+            os.lchown(real, maker.uid, maker.gid)
+
+    def _added(self, view: View, path: str, realm: Realm) -> None:
+        if realm is not Realm.GIT:
+            self.upper(view).added(path)
+        if realm is Realm.SHADOW:
+            view.shadows[path] = time.monotonic()
+
+    def mkdir(self, view: View, path: str, realm: Realm, mode: int, maker: Maker) -> None:
+        """Make a folder."""
+        real = self.fresh(view, path, realm)
+        os.mkdir(real, stat.S_IMODE(mode))
+        self._own(real, maker)
+        os.chmod(real, stat.S_IMODE(mode))
+        self._added(view, path, realm)
+
+    def symlink(self, view: View, path: str, realm: Realm, target: bytes, maker: Maker) -> None:
+        """Make a symbolic link."""
+        real = self.fresh(view, path, realm)
+        os.symlink(target, os.fsencode(real))
+        self._own(real, maker)
+        self._added(view, path, realm)
+
+    def mknod(self, view: View, path: str, realm: Realm, mode: int, rdev: int, maker: Maker) -> None:
+        """Make a FIFO, socket, device or empty file."""
+        real = self.fresh(view, path, realm)
+        os.mknod(real, mode, rdev)
+        self._own(real, maker)
+        self._added(view, path, realm)
+
+    def link(self, view: View, old: str, new: str, realm: Realm) -> None:
+        """Make a hard link between two names of one realm."""
+        source = self.writable(view, old, realm)
+        os.link(source, self.fresh(view, new, realm), follow_symlinks=False)
+        self._added(view, new, realm)
+
+    def unlink(self, view: View, path: str, realm: Realm) -> None:
+        """Remove a file; the repository's scratch file is only hidden."""
+        real = self.path(view, path, realm)
+        st = os.lstat(real)
+        if stat.S_ISDIR(st.st_mode):
+            raise oserror(errno.EISDIR, path)
+        if realm is Realm.GIT:
+            os.unlink(real)
+        else:
+            self._unlink_private(view, path, realm)
+        self._gone(view, path, st)
+
+    def _unlink_private(self, view: View, path: str, realm: Realm) -> None:
+        upper = self.upper(view)
+        if upper.lstat(path) is not None:
+            os.unlink(upper.at(path))
+        upper.removed(path, realm)
+        view.shadows.pop(path, None)
+
+    def rmdir(self, view: View, path: str, realm: Realm) -> None:
+        """Remove an empty folder."""
+        real = self.path(view, path, realm)
+        st = os.lstat(real)
+        if not stat.S_ISDIR(st.st_mode):
+            raise oserror(errno.ENOTDIR, path)
+        if realm is Realm.GIT:
+            os.rmdir(real)
+        else:
+            upper = self.upper(view)
+            if upper.names(path, Realm.SCRATCH):
+                raise oserror(errno.ENOTEMPTY, path)
+            if upper.lstat(path) is not None:
+                os.rmdir(upper.at(path))
+            upper.removed(path, realm)
+        self._gone(view, path, st)
+
+    def _gone(self, view: View, path: str, st: os.stat_result) -> None:
+        inode = view.by_path.get(path)
+        if inode is not None:
+            inode.last_stat = None if st.st_nlink > 1 else inode.last_stat
+            view.orphan(inode)
+
+    def rename(self, view: View, old: str, new: str, realm: Realm, flags: int) -> None:
+        """Rename within one realm. Raises EXDEV for a scratch folder that the repository has too."""
+        if realm is Realm.GIT:
+            source, target = self.core.backing.at(old), self.core.backing.at(new)
+        else:
+            source, target = self._private_pair(view, old, new, realm, flags)
+        if flags:
+            renameat2(source, target, flags)
+        else:
+            os.rename(source, target)
+        if realm is not Realm.GIT and not flags & RENAME_EXCHANGE:
+            self.upper(view).removed(old, realm)
+            self._added(view, new, realm)
+            view.shadows.pop(old, None)
+        self._moved(view, old, new, flags)
+
+    def _private_pair(self, view: View, old: str, new: str, realm: Realm, flags: int) -> tuple[str, str]:
+        upper = self.upper(view)
+        lower = self.core.backing.lstat(old)
+        if lower is not None and stat.S_ISDIR(lower.st_mode) and not upper.hidden(old):
+            raise oserror(errno.EXDEV, old)
+        source = upper.copy_up(old)
+        there = upper.resolve(new, realm)
+        if there is not None and flags & RENAME_NOREPLACE:
+            raise oserror(errno.EEXIST, new)
+        if flags & RENAME_EXCHANGE:
+            return source, upper.copy_up(new)
+        if there is not None and upper.lstat(new) is None and os.path.isdir(there):
+            raise oserror(errno.EXDEV, new)
+        return source, upper.prepare(new)
+
+    @staticmethod
+    def _moved(view: View, old: str, new: str, flags: int) -> None:
+        if flags & RENAME_EXCHANGE:
+            hidden = "\x00swap"
+            for source, target in ((old, hidden), (new, old), (hidden, new)):
+                view.moved(source, target)
+            return
+        target_inode = view.by_path.get(new)
+        if target_inode is not None:
+            view.orphan(target_inode)
+        view.moved(old, new)

@@ -1,0 +1,152 @@
+"""Bytes written but not committed: private to a view, in memory, on disk once they are large.
+
+S1  A staging's bytes are what its writer believes the file to be; nobody else sees them before the commit.
+S2  `base` names the version that the writer had read; the commit merges (base -> bytes) onto the head.
+"""
+
+import os
+import tempfile
+import time
+from pathlib import Path
+
+from makfs.engine.files import Belief
+from makfs.engine.procs import Writer
+
+
+class Staging:
+    """The staged bytes of one inode."""
+
+    __slots__ = (
+        "_data",
+        "_fd",
+        "_folder",
+        "_large_bytes",
+        "_size",
+        "atime_ns",
+        "base",
+        "gid",
+        "mode",
+        "mtime_ns",
+        "new",
+        "refusal",
+        "times_set",
+        "touched",
+        "uid",
+        "writer",
+        "wrote",
+    )
+
+    def __init__(self, data: bytes, base: Belief, writer: Writer, *, folder: Path, large_bytes: int) -> None:
+        self._data: bytearray | None = bytearray(data)
+        self._fd = -1
+        self._size = len(data)
+        self._folder = folder
+        self._large_bytes = large_bytes
+        self.base = base
+        self.writer = writer
+        self.new = False  # the path does not exist at head: a file being made
+        self.mode = 0o644  # of a new file
+        self.uid = 0
+        self.gid = 0
+        self.wrote = False  # data was written since the last commit: FLUSH commits
+        self.touched = False  # truncated only: RELEASE commits
+        self.mtime_ns = time.time_ns()
+        self.times_set = False  # utimensat(2) gave the time: the commit keeps it exactly
+        self.atime_ns = 0
+        self.refusal: int | None = None  # refused at FLUSH; RELEASE decides
+
+    @property
+    def size(self) -> int:
+        """Return the length in bytes."""
+        return self._size
+
+    @property
+    def dirty(self) -> bool:
+        """Tell whether there is something to commit."""
+        return self.wrote or self.touched or self.new
+
+    @property
+    def large(self) -> bool:
+        """Tell whether the bytes are on disk."""
+        return self._data is None
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Return up to `size` bytes from `offset`."""
+        if self._data is not None:
+            return bytes(memoryview(self._data)[offset : offset + size])
+        return os.pread(self._fd, min(size, max(0, self._size - offset)), offset)
+
+    def write(self, offset: int, data: bytes) -> None:
+        """Put `data` at `offset`; a gap before it reads as zeros."""
+        end = offset + len(data)
+        if self._data is not None and max(end, self._size) > self._large_bytes:
+            self._spill()
+        if self._data is None:
+            os.pwrite(self._fd, data, offset)
+            self._size = max(self._size, end)
+        else:
+            if offset > self._size:
+                self._data.extend(bytes(offset - self._size))
+            self._data[offset:end] = data
+            self._size = len(self._data)
+        self.wrote = True
+        self._moved()
+
+    def truncate(self, size: int) -> None:
+        """Cut to `size` bytes, or extend with zeros."""
+        if self._data is not None and size > self._large_bytes:
+            self._spill()
+        if self._data is None:
+            os.ftruncate(self._fd, size)
+        elif size <= self._size:
+            del self._data[size:]
+        else:
+            self._data.extend(bytes(size - self._size))
+        self._size = size
+        self.touched = True
+        self._moved()
+
+    def content(self) -> bytes:
+        """Return everything. Cost: a copy; a large staging is read from disk."""
+        return self.read(0, self._size)
+
+    def restart(self, data: bytes, base: Belief) -> None:
+        """Take `data` as the new content, nothing of it written yet."""
+        if self._data is None:
+            os.ftruncate(self._fd, 0)
+            os.pwrite(self._fd, data, 0)
+        else:
+            self._data[:] = data
+        self._size = len(data)
+        self.base = base
+        self.new = self.wrote = self.touched = False
+
+    def _moved(self) -> None:
+        self.mtime_ns = time.time_ns()
+        self.times_set = False
+
+    def file(self) -> str:
+        """Return a path by which the large staging's bytes can be read."""
+        return f"/proc/self/fd/{self._fd}"
+
+    def close(self) -> None:
+        """Let the bytes go."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+        self._data = bytearray()
+        self._size = 0
+
+    def _spill(self) -> None:
+        """Move the bytes to an unnamed file beside the store. Raises OSError when the disk is full."""
+        fd, name = tempfile.mkstemp(dir=self._folder, prefix="staged-")
+        os.unlink(name)
+        view = memoryview(self._data or b"")
+        done = 0
+        try:
+            while done < len(view):
+                done += os.pwrite(fd, view[done:], done)
+        except OSError:
+            os.close(fd)
+            raise
+        self._fd, self._data = fd, None

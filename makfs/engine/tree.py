@@ -1,0 +1,133 @@
+"""What names a view shows: its staged files, its private layer, then the repository's head.
+
+The look-up is the hot path: two dict look-ups and one lstat(2) for a committed file.
+"""
+
+import os
+import stat
+from dataclasses import dataclass
+
+from makfs.engine.backing import STATE_DIR
+from makfs.engine.core import Core, join
+from makfs.engine.data import Data
+from makfs.engine.inodes import Inode, Realm, StatLike
+from makfs.engine.real import REAL, Real
+from makfs.engine.views import View
+
+FOREVER_S = 1e9  # explicit invalidation replaces time-outs
+SHARED_S = 1.0  # scratch below: changes without our knowing
+
+
+@dataclass(slots=True)
+class Found:
+    """A name's inode and attributes, and for how long the kernel may believe them."""
+
+    inode: Inode
+    st: StatLike
+    entry_s: float = FOREVER_S
+    attr_s: float = FOREVER_S
+
+
+class Tree:
+    """Look-ups and listings of live views."""
+
+    def __init__(self, core: Core, data: Data, real: Real) -> None:
+        self.core = core
+        self.data = data
+        self.real = real
+
+    def lookup(self, folder: Inode, name: str) -> Found | None:
+        """Return what a name is, or None if nothing is there."""
+        view, parent = folder.view, folder.path
+        if parent is None:
+            return None
+        path = f"{parent}/{name}" if parent else name
+        inode = view.by_path.get(path)
+        if inode is not None and inode.staging is not None:
+            return Found(inode, self.data.stat(inode), 0.0)
+        upper = view.upper
+        if folder.realm is Realm.SCRATCH or (upper is not None and upper.tops and upper.has(parent, name)):
+            return self._private(folder, path)
+        if name == STATE_DIR and not parent:
+            return None
+        st = self.core.backing.lstat(path)
+        if st is None:
+            if inode is not None:
+                view.orphan(inode)
+            return None
+        return self._shown(folder, path, name, st)
+
+    def _shown(self, folder: Inode, path: str, name: str, st: os.stat_result) -> Found:
+        """Return a name of the repository's."""
+        view = folder.view
+        is_dir = stat.S_ISDIR(st.st_mode)
+        realm = folder.realm
+        if realm is Realm.TRACKED and (is_dir or name == ".git"):
+            realm = self.core.classifier.realm(path, is_dir=is_dir)
+        inode = view.inode(path, realm, is_dir)
+        if inode.young and inode.opens == 0 and view.by_path.get(path) is inode:
+            return Found(inode, self.data.stat(inode) if realm is Realm.TRACKED else st, 0.0)
+        if realm is Realm.GIT:
+            return Found(inode, st, 0.0, 0.0)
+        if realm is Realm.SCRATCH:
+            return Found(inode, st, SHARED_S, SHARED_S)
+        return Found(inode, self.data.stat(inode) if self.core.owed else st)
+
+    def _private(self, folder: Inode, path: str) -> Found | None:
+        """Return a name of the private layer, or what a scratch folder shows of the repository."""
+        view = folder.view
+        upper = view.upper
+        real: str | None = self.core.backing.at(path)
+        if upper is not None:
+            real = upper.resolve(path, Realm.SCRATCH)
+        if real is None:
+            return None
+        try:
+            st = os.lstat(real)
+        except FileNotFoundError:
+            return None
+        is_dir = stat.S_ISDIR(st.st_mode)
+        realm = self.core.realm_at(view, path, is_dir=is_dir)
+        inode = view.inode(path, realm, is_dir)
+        private = upper is not None and real.startswith(upper.root)
+        inode.realm = realm
+        entry_s = 0.0 if realm is Realm.SHADOW else FOREVER_S if private else SHARED_S
+        return Found(inode, st, entry_s, FOREVER_S if private else SHARED_S)
+
+    def stat(self, inode: Inode) -> tuple[StatLike, float]:
+        """Return an inode's attributes and their time-out. Raises OSError."""
+        if inode.path is None or inode.staging is not None:
+            return self.data.stat(inode), FOREVER_S
+        if inode.realm in REAL:
+            ttl = 0.0 if inode.realm is Realm.GIT else SHARED_S
+            return self.real.stat(inode.view, inode.path, inode.realm), ttl
+        return self.data.stat(inode), FOREVER_S
+
+    def names(self, inode: Inode) -> list[str]:
+        """Return the names in a folder, sorted. Raises OSError."""
+        path, view = inode.path, inode.view
+        if path is None:
+            return []
+        if inode.realm is Realm.GIT:
+            return sorted(self.core.backing.names(path))
+        if inode.realm is Realm.SCRATCH:
+            if view.upper is None:
+                return sorted(self.core.backing.names(path))
+            return view.upper.names(path, Realm.SCRATCH)
+        found = set(self.core.backing.names(path))
+        if view.upper is not None:
+            found.update(view.upper.tops.get(path, ()))
+            found = {name for name in found if not view.upper.hidden(join(path, name))} | set(
+                view.upper.tops.get(path, ())
+            )
+        found.update(self._staged_names(view, path))
+        return sorted(found)
+
+    @staticmethod
+    def _staged_names(view: View, path: str) -> list[str]:
+        prefix = len(path) + 1 if path else 0
+        return [
+            known[prefix:]
+            for known, inode in view.by_path.items()
+            if inode.staging is not None and known.rpartition("/")[0] == path
+        ]

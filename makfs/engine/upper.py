@@ -1,0 +1,183 @@
+"""The private layer of one view: scratch files it wrote, shadows of its editors; plain files on disk.
+
+U1  What is here hides what the repository has at the same path; a whiteout hides it and everything below.
+U2  Nothing here is ever seen by another view.
+"""
+
+import errno
+import os
+import shutil
+import stat
+from pathlib import Path
+
+from makfs.engine.backing import Backing
+from makfs.engine.inodes import Realm
+
+_WHITEOUTS = "whiteouts"
+
+
+class Upper:
+    """Private files of a view, laid out like the repository."""
+
+    def __init__(self, folder: Path, backing: Backing) -> None:
+        self._backing = backing
+        self.root = str(folder / "files")
+        os.makedirs(self.root, exist_ok=True)
+        self._list = folder / _WHITEOUTS
+        self._whiteouts: set[str] = self._read_whiteouts()
+        self.tops: dict[str, set[str]] = {}  # tracked folder -> names that are private in it
+        self._find_tops()
+
+    def at(self, path: str) -> str:
+        """Return where the private file of a path is, or would be."""
+        return f"{self.root}/{path}"
+
+    def has(self, folder: str, name: str) -> bool:
+        """Tell whether a name in a tracked folder is private. Cost: two dict lookups."""
+        names = self.tops.get(folder)
+        return names is not None and name in names
+
+    def lstat(self, path: str) -> os.stat_result | None:
+        """Return the private file's attributes, or None."""
+        try:
+            return os.lstat(self.at(path))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def hidden(self, path: str) -> bool:
+        """Tell whether a whiteout hides the repository's file at the path."""
+        if not self._whiteouts:
+            return False
+        while path:
+            if path in self._whiteouts:
+                return True
+            path = os.path.dirname(path)
+        return False
+
+    def resolve(self, path: str, realm: Realm) -> str | None:
+        """Return the real path to read: the private file, else the shared one, else None."""
+        if self.lstat(path) is not None:
+            return self.at(path)
+        if realm is Realm.SHADOW or self.hidden(path) or self._backing.lstat(path) is None:
+            return None
+        return self._backing.at(path)
+
+    def prepare(self, path: str) -> str:
+        """Return the private path for a new file, its parents made."""
+        parent = os.path.dirname(path)
+        target = self.at(path)
+        if not os.path.isdir(os.path.dirname(target)):
+            self._make_parents(parent)
+        return target
+
+    def added(self, path: str) -> None:
+        """Note that `path` is private now, if it is the topmost private name on its way."""
+        parent, name = os.path.split(path)
+        self.tops.setdefault(parent, set()).add(name)
+
+    def copy_up(self, path: str) -> str:
+        """Return the private copy of a scratch file, made now if there is none. Raises OSError."""
+        target = self.at(path)
+        if self.lstat(path) is not None:
+            return target
+        if self.hidden(path):
+            raise FileNotFoundError(errno.ENOENT, "hidden", path)
+        lower = self._backing.at(path)
+        st = os.lstat(lower)
+        self.prepare(path)
+        if stat.S_ISDIR(st.st_mode):
+            os.mkdir(target, 0o700)
+        elif stat.S_ISLNK(st.st_mode):
+            os.symlink(os.readlink(lower), target)
+        else:
+            shutil.copyfile(lower, target, follow_symlinks=False)
+        shutil.copystat(lower, target, follow_symlinks=False)
+        if os.geteuid() == 0:
+            os.chown(target, st.st_uid, st.st_gid, follow_symlinks=False)
+        self.added(path)
+        return target
+
+    def removed(self, path: str, realm: Realm) -> None:
+        """Note that the private file is gone; hide the shared one, if there is one below."""
+        parent, name = os.path.split(path)
+        if (names := self.tops.get(parent)) is not None:
+            names.discard(name)
+            if not names:
+                del self.tops[parent]
+        if realm is Realm.SCRATCH and self._backing.lstat(path) is not None:
+            self._whiteouts.add(path)
+            self._write_whiteouts()
+
+    def names(self, path: str, realm: Realm) -> list[str]:
+        """Return the names in a folder of this layer, merged with the repository's for a scratch folder."""
+        if realm is not Realm.SCRATCH:
+            return sorted(self.tops.get(path, ()))
+        found: set[str] = set()
+        if not self.hidden(path):
+            try:
+                lower = self._backing.names(path)
+            except (FileNotFoundError, NotADirectoryError):
+                lower = []
+            prefix = path + "/" if path else ""
+            found.update(name for name in lower if not self.hidden(prefix + name))
+        try:
+            found.update(os.listdir(self.at(path)))
+        except (FileNotFoundError, NotADirectoryError):
+            pass
+        return sorted(found)
+
+    def renamed_folder(self, old: str, new: str) -> None:
+        """Follow a tracked folder that was renamed: its private names move along."""
+        if not os.path.isdir(self.at(old)):
+            return
+        self.prepare(new)
+        if os.path.isdir(self.at(new)):
+            shutil.rmtree(self.at(new), ignore_errors=True)
+        os.rename(self.at(old), self.at(new))
+        for folder in [key for key in self.tops if key == old or key.startswith(old + "/")]:
+            self.tops[new + folder[len(old) :]] = self.tops.pop(folder)
+
+    def dropped_folder(self, path: str) -> None:
+        """Follow a tracked folder that was removed."""
+        if self.tops.get(path):
+            return
+        shutil.rmtree(self.at(path), ignore_errors=True)
+
+    def _make_parents(self, parent: str) -> None:
+        at = self.root
+        below = ""
+        for part in parent.split("/"):
+            at += "/" + part
+            below = f"{below}/{part}" if below else part
+            if not os.path.isdir(at):
+                os.mkdir(at)
+                st = self._backing.lstat(below)
+                if st is not None:
+                    os.chmod(at, stat.S_IMODE(st.st_mode) | 0o700)
+                    if os.geteuid() == 0:
+                        os.chown(at, st.st_uid, st.st_gid)
+
+    def _find_tops(self) -> None:
+        """Find the topmost private names after a start: those below folders that the repository has too."""
+        stack = [""]
+        while stack:
+            folder = stack.pop()
+            for entry in os.scandir(f"{self.root}/{folder}" if folder else self.root):
+                path = f"{folder}/{entry.name}" if folder else entry.name
+                st = self._backing.lstat(path)
+                if entry.is_dir(follow_symlinks=False) and st is not None and stat.S_ISDIR(st.st_mode):
+                    stack.append(path)
+                else:
+                    self.tops.setdefault(folder, set()).add(entry.name)
+
+    def _read_whiteouts(self) -> set[str]:
+        try:
+            data = self._list.read_bytes()
+        except FileNotFoundError:
+            return set()
+        return {os.fsdecode(path) for path in data.split(b"\0") if path}
+
+    def _write_whiteouts(self) -> None:
+        temporary = self._list.with_suffix(".new")
+        temporary.write_bytes(b"\0".join(os.fsencode(path) for path in sorted(self._whiteouts)))
+        os.replace(temporary, self._list)

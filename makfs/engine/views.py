@@ -1,0 +1,93 @@
+"""Views: what one agent sees. State only; the rooms beside this one change it.
+
+V1  `by_path` maps every live path the kernel or a handle knows to its one inode; an orphan is in no map.
+V2  A read-only view (`@head`) has no upper layer and never has staged bytes.
+"""
+
+import time
+from dataclasses import dataclass, field
+
+from makfs.engine.inodes import Inode, InodeTable, Realm
+from makfs.engine.upper import Upper
+from makfs.ids import AgentId
+
+
+@dataclass(slots=True, eq=False)
+class View:
+    """One agent's view of the head."""
+
+    number: int  # the same for ever
+    agent: AgentId
+    table: InodeTable
+    upper: Upper | None  # None: read-only
+    policy: str = "merge"
+    by_path: dict[str, Inode] = field(default_factory=dict)
+    shadows: dict[str, float] = field(
+        default_factory=dict
+    )  # closed shadows: path -> monotonic time of closing
+    name_operations: int = 0  # in flight; each holds a directory's lock in the kernel
+    commits: int = 0
+    refusals: int = 0
+    last_activity_ns: int = 0
+    refused_saves: dict[tuple[str, int], float] = field(default_factory=dict)  # (path, pid) -> until
+    why: str = ""  # the last refusal, in plain sentences
+
+    def inode(self, path: str, realm: Realm, is_dir: bool) -> Inode:
+        """Return the path's inode, made if the view has none of that type."""
+        inode = self.by_path.get(path)
+        if inode is not None and inode.is_dir == is_dir:
+            return inode
+        if inode is not None:
+            self.orphan(inode)
+        inode = self.table.create(self, path, realm, is_dir)
+        self.by_path[path] = inode
+        return inode
+
+    def orphan(self, inode: Inode) -> None:
+        """Take the inode's path away: it is unlinked or renamed over (I3)."""
+        if inode.path is not None and self.by_path.get(inode.path) is inode:
+            del self.by_path[inode.path]
+        inode.path = None
+        self.settle(inode)
+
+    def settle(self, inode: Inode) -> None:
+        """Forget the inode if nothing refers to it."""
+        if not inode.idle:
+            return
+        if inode.path is not None and self.by_path.get(inode.path) is inode:
+            del self.by_path[inode.path]
+        self.table.discard(inode)
+
+    def moved(self, old: str, new: str) -> None:
+        """Give an inode and all below it their new paths. Cost: the number of inodes for a folder."""
+        inode = self.by_path.pop(old, None)
+        if inode is not None:
+            self._place(inode, new)
+            if not inode.is_dir:
+                return
+        prefix = old + "/"
+        for path in [path for path in self.by_path if path.startswith(prefix)]:
+            self._place(self.by_path.pop(path), new + path[len(old) :])
+
+    def _place(self, inode: Inode, path: str) -> None:
+        there = self.by_path.get(path)
+        if there is not None and there is not inode:
+            self.orphan(there)
+        inode.path = path  # type: ignore[assignment]
+        self.by_path[path] = inode
+
+    def below(self, path: str) -> list[Inode]:
+        """Return the inodes known below a folder."""
+        prefix = path + "/" if path else ""
+        return [inode for known, inode in self.by_path.items() if known.startswith(prefix) and known != path]
+
+    def active(self) -> None:
+        """Note that the agent did something."""
+        self.last_activity_ns = time.time_ns()
+
+    def check(self) -> None:
+        """Assert V1 and V2. Cost: every inode; for tests."""
+        for path, inode in self.by_path.items():
+            assert inode.path == path, f"V1: {inode} is listed at {path!r}"
+            assert inode.view is self, f"V1: {inode} belongs to another view"
+            assert self.upper is not None or inode.staging is None, f"V2: {inode} is staged"
