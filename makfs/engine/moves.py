@@ -7,7 +7,9 @@ Folders do not cross realms: EXDEV, and mv(1) copies.
 
 import errno
 import os
+import shutil
 import stat
+import time
 from dataclasses import dataclass
 
 from makfs.engine.backing import RENAME_EXCHANGE, RENAME_NOREPLACE
@@ -114,10 +116,26 @@ class Moves:
             with open(real, "rb", buffering=0) as file:
                 data = file.readall()
             self.names.save(view, move.new, data, st, move.maker, effects)
-        source = view.by_path.get(move.old)
-        if source is not None:
-            view.orphan(source)
+        self._hand_over(move)
         self.real.unlink(view, move.old, move.old_realm)
+
+    @staticmethod
+    def _hand_over(move: Move) -> None:
+        """Settle which inode the new name has. The kernel has moved the old name's entry there.
+
+        A shadow's entry has no time-out, so the next look finds the inode that the file always had.
+        """
+        view = move.view
+        source, target = view.by_path.get(move.old), view.by_path.get(move.new)
+        if source is None:
+            return
+        if move.old_realm is Realm.SHADOW:
+            view.orphan(source)
+            return
+        if target is not None:
+            view.orphan(target)
+        view.moved(move.old, move.new)
+        source.realm = Realm.TRACKED
 
     def _leave(self, move: Move, effects: Effects) -> None:
         """A tracked file takes a private name: vim's backup, a file moved to an ignored folder."""
@@ -137,13 +155,14 @@ class Moves:
             self._copy(at, target, st)
         upper.added(move.new)
         if move.new_realm is Realm.SHADOW:
-            view.shadows[move.new] = 0.0
+            view.shadows[move.new] = time.monotonic()
+        view.moved(move.old, move.new)
+        if inode is not None:
+            inode.realm = move.new_realm
         self.names.unlink(view, move.old, move.maker, effects)
 
     @staticmethod
     def _copy(source: str, target: str, st: os.stat_result) -> None:
-        import shutil
-
         shutil.copyfile(source, target)
         os.chmod(target, stat.S_IMODE(st.st_mode))
         os.utime(target, ns=(st.st_atime_ns, st.st_mtime_ns))
