@@ -3,6 +3,7 @@
 B1  Nothing of FUSE or trio has started when `detach` forks.
 """
 
+import io
 import logging
 import logging.handlers
 import os
@@ -55,11 +56,15 @@ class FdTeller:
 
 
 class LogFile(logging.handlers.RotatingFileHandler):
-    """A rotating log that takes stderr along, where C libraries write their last words."""
+    """A rotating log, its owner's alone. It takes stderr along: C libraries write their last words there."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, maxBytes=LOG_BYTES, backupCount=LOG_FILES, encoding="utf-8", errors="replace")
         self._take_stderr()
+
+    def _open(self) -> io.TextIOWrapper:
+        fd = os.open(self.baseFilename, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        return open(fd, "a", encoding=self.encoding, errors=self.errors)
 
     def doRollover(self) -> None:  # noqa: N802 - overrides
         """Start a new file."""

@@ -8,6 +8,7 @@ import datetime as dt
 import errno
 import fcntl
 import os
+import select
 import shutil
 import stat
 import subprocess
@@ -18,6 +19,7 @@ from makfs.wire.errors import WireError
 from makfs.wire.place import PID_NAME, STATE_DIR, Mount, Served, parse_mounts
 
 FUSE_DEVICE = Path("/dev/fuse")
+ENDING_S = 0.5
 
 
 class Lock:
@@ -43,12 +45,11 @@ class Lock:
             return None
         except OSError as error:
             raise MountError(f"{state} cannot be used: {error.strerror}.") from error
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _try_flock(fd):
             served = _read_served(fd)
-            os.close(fd)
-            raise Busy(_already_served(repo, served)) from None
+            if served is None or not _ends_soon(served.pid) or not _try_flock(fd):
+                os.close(fd)
+                raise Busy(_already_served(repo, served))
         return cls(fd, repo)
 
     def sign(self, mountpoint: Path) -> None:
@@ -66,6 +67,26 @@ class Lock:
     def give_back(self) -> None:
         """Give the lock back and leave the file as it was found."""
         os.close(self._fd)
+
+
+def _try_flock(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _ends_soon(pid: int) -> bool:
+    """Tell whether the process ends within ENDING_S: a daemon just killed holds its lock a moment longer."""
+    try:
+        ending = os.pidfd_open(pid)
+    except (OSError, OverflowError):
+        return True
+    try:
+        return bool(select.select([ending], [], [], ENDING_S)[0])
+    finally:
+        os.close(ending)
 
 
 def _read_served(fd: int) -> Served | None:
@@ -175,9 +196,9 @@ def unmount_lazily(mountpoint: Path) -> None:
 
 def _is_dead(mountpoint: Path) -> bool:
     try:
-        mountpoint.stat()
+        os.statvfs(mountpoint)  # stat(2) may still be answered from the kernel's cache
     except OSError as error:
-        return error.errno == errno.ENOTCONN
+        return error.errno in (errno.ENOTCONN, errno.ECONNABORTED)  # the latter once, just after the kill
     return False
 
 

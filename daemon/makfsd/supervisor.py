@@ -62,9 +62,9 @@ class ServeMount(Protocol):
     ) -> None:
         """Mount, call `task_status.started()` once the FUSE loop takes requests, and serve.
 
-        `source` is the fsname as people shall read it (escaping it for libfuse is the callee's);
-        the subtype is makfs. Returns when the mount was taken away from outside. When
-        cancelled, unmounts, lazily if it is in use. Raises MakfsError if it cannot be mounted.
+        `source` is the fsname, needing no escapes; the subtype is makfs. Returns when the mount was taken
+        away from outside. When cancelled, unmounts, lazily if it is in use. Raises MakfsError if it
+        cannot be mounted.
         """
         ...
 
@@ -144,7 +144,8 @@ class _Supervisor:
         mountpoint = self._settings.mountpoint
         left = await self._kernel.drain(0 if force else max(0.0, wait_s))
         if left and not force:
-            raise Busy(f"{mountpoint} has {_some(left, 'file')} open for writing: {_names(left)}.")
+            files = f"{_some(left, 'file')} open for writing: {_names(left)}"
+            raise Busy(f"{mountpoint} has {files}; close them, wait longer with --wait, or use --force.")
         if not force:
             with trio.CancelScope(shield=True):  # a mount that is gone and a client that hears of it
                 await self._take_away(mountpoint)
@@ -161,7 +162,7 @@ class _Supervisor:
             return
         here = await trio.to_thread.run_sync(users.users_of, str(mountpoint))
         if here:
-            raise Busy(f"{mountpoint} is in use by {_names(here)}.")
+            raise Busy(f"{mountpoint} is in use by {_names(here)}; let them leave it, or use --force.")
         said = done.stderr.decode("utf-8", "replace").strip().rstrip(".")
         raise Busy(f"{mountpoint} could not be unmounted: {said}.")
 
@@ -180,6 +181,7 @@ class _Supervisor:
         """Return when the mount has answered (S2)."""
         mountpoint = self._settings.mountpoint
         try:
+            await trio.to_thread.run_sync(os.statvfs, mountpoint, abandon_on_cancel=True)
             seen = await trio.to_thread.run_sync(os.stat, mountpoint, abandon_on_cancel=True)
         except OSError as error:
             raise MountError(f"{mountpoint} was mounted but does not answer: {error.strerror}.") from error

@@ -26,8 +26,8 @@ _AGENT_COLOURS = (
     "bright_magenta",
 )
 
-MAX_AGENT = 12  # columns; longer names are cut where the width is limited
-MAX_PROGRAM = 16
+MAX_AGENT = 10  # columns; longer names are cut where the width is limited
+MAX_PROGRAM = 14
 MIN_CHANGED = 24
 
 

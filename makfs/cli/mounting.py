@@ -1,5 +1,6 @@
 """`makfs mount` and `makfs umount`."""
 
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from makfs.cli.common import note
-from makfs.cli.exits import EXIT_BUSY, EXIT_FAILURE, NotServed, Told
+from makfs.cli.exits import EXIT_BUSY, EXIT_FAILURE, NotServed
 from makfs.errors import Busy, MountError
 
 if TYPE_CHECKING:
@@ -166,18 +167,13 @@ def _repo_of_mount(place: str, mounts: "tuple[Mount, ...]") -> str:
 
 
 def _ask_to_end(daemon: "Client", wait_s: float) -> None:
-    """Let the daemon end in order. Raises Told (busy) with what keeps it."""
+    """Let the daemon end in order. Raises Told with what keeps it."""
     from makfs.cli.client import Closed
     from makfs.wire.verbs import Unmount
 
     ending = _Ending(daemon.peer_pid)
-    try:
+    with contextlib.suppress(Closed):  # it ended faster than it answered; `wait` sees to that it did end
         daemon.ask(Unmount(force=False, wait_s=wait_s))
-    except Closed:
-        pass  # it ended faster than it answered; `wait` sees to that it did end
-    except Told as error:
-        hint = "close them, wait longer with --wait, or use --force"
-        raise Told(f"{str(error).rstrip('.')}; {hint}.", error.number) from None
     ending.wait(END_S)
 
 
@@ -206,7 +202,10 @@ class _Ending:
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
-        self._fd = os.pidfd_open(pid) if pid > 0 else -1
+        self._fd = -1  # it is gone, or in a pid namespace that one cannot see
+        if pid > 0:
+            with contextlib.suppress(ProcessLookupError):
+                self._fd = os.pidfd_open(pid)
 
     def wait(self, timeout_s: float) -> None:
         """Return when it has ended. Raises Busy after `timeout_s`."""

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Sequence
 
 ELLIPSIS = "\u2026"
 _PLAIN = re.compile(r"[\x20-\x7e]*")
-_UNSAFE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
 def printable(text: str, keep: str = "") -> str:
@@ -23,7 +22,7 @@ def printable(text: str, keep: str = "") -> str:
 
 def _escaped(char: str) -> str:
     code = ord(char)
-    if unicodedata.category(char) not in _UNSAFE:
+    if char.isprintable():
         return char
     if 0xDC80 <= code <= 0xDCFF:  # a byte that is not UTF-8 (PEP 383)
         return f"\\x{code - 0xDC00:02x}"

@@ -51,13 +51,26 @@ class Mount:
     def repo(self) -> str | None:
         """Return the repository a makfs mount serves, None for any other mount."""
         if self.fstype == FS_TYPE and self.source.startswith(_SOURCE + "/"):
-            return self.source[len(_SOURCE) :]
+            return _from_percents(self.source[len(_SOURCE) :])
         return None
 
 
 def mount_source(repo: str) -> str:
-    """Return what a mount gives as its fsname, so that clients inside it find the repository."""
-    return _SOURCE + repo
+    """Return what a mount gives as its fsname, so that clients inside it find the repository.
+
+    pyfuse3 takes ASCII alone, and libfuse splits options at commas: what is neither a letter, a digit nor
+    harmless travels as %XX.
+    """
+    raw = repo.encode("utf-8", "surrogateescape")
+    return _SOURCE + re.sub(rb"[^A-Za-z0-9/._~+@:=-]", lambda match: b"%%%02X" % match[0][0], raw).decode(
+        "ascii"
+    )
+
+
+def _from_percents(text: str) -> str:
+    raw = text.encode("utf-8", "surrogateescape")
+    raw = re.sub(rb"%([0-9A-Fa-f]{2})", lambda match: bytes([int(match[1], 16)]), raw)
+    return raw.decode("utf-8", "surrogateescape")
 
 
 def parse_mounts(mountinfo: bytes) -> tuple[Mount, ...]:
