@@ -7,7 +7,8 @@ C2  A file that is not ours, or newer than this program, is not written to.
 import errno
 import functools
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
@@ -77,6 +78,16 @@ def translated(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S
             raise store_error(self.file, error) from error
 
     return guarded
+
+
+@contextmanager
+def suppress_full(file: Path) -> Generator[None]:
+    """Do without what a full disk has no room for."""
+    try:
+        yield
+    except (sqlite3.Error, OSError) as error:
+        if not isinstance(store_error(file, error), StoreFull):
+            raise
 
 
 def connect(file: Path, *, readonly: bool = False) -> Database:

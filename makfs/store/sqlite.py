@@ -17,7 +17,7 @@ from makfs.ids import AgentId, NodeUid, RepoPath, Seq
 from makfs.store import history, reading
 from makfs.store import refusals as refused
 from makfs.store.checking import Progress, check_file
-from makfs.store.connection import FILE_NAME, open_database, translated
+from makfs.store.connection import FILE_NAME, open_database, suppress_full, translated
 from makfs.store.keys import name_key, words, words_key
 from makfs.store.model import (
     Commit,
@@ -269,9 +269,10 @@ class SqliteStore:
         self._closed = True
         self._log.close()
         try:
-            if self._done or self._changed_exceptions:
-                with self._transaction():
-                    pass
-            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            with suppress_full(self.file):  # then the log stays, with everything in it, for the next opening
+                if self._done or self._changed_exceptions:
+                    with self._transaction():
+                        pass
+                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         finally:
             self._database.close()

@@ -77,7 +77,8 @@ class Log:
         busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         if busy:  # a reader holds an old snapshot: next time
             return False
-        connection.execute(_FIRST_WRITE)
+        with suppress(sqlite3.OperationalError):  # busy: a commit was faster
+            connection.execute(_FIRST_WRITE)
         return True
 
     def _keep(self) -> Database:
@@ -85,6 +86,9 @@ class Log:
             self._keeper = connect(self.file)
             self._keeper.conn.execute("PRAGMA synchronous = NORMAL")
             self._keeper.conn.execute("PRAGMA wal_autocheckpoint = 0")
+            # Never wait: TRUNCATE holds the write lock while it waits for readers, and a check of the
+            # whole store reads for seconds.
+            self._keeper.conn.execute("PRAGMA busy_timeout = 0")
         return self._keeper
 
     def close(self) -> None:

@@ -1,0 +1,118 @@
+"""Look-ups walk indexes, not tables. Asserted on the plans SQLite makes for a store of 100,000 revisions."""
+
+import sqlite3
+from collections.abc import Iterator
+from typing import Self
+
+import pytest
+
+from makfs.ids import AgentId, NodeUid, RepoPath, Seq
+from makfs.store.model import LogQuery
+from makfs.store.sqlite import SqliteStore
+from tests.unit.store_makers import LARGE_BYTES, change, draft, file_state
+
+FOLDERS, FILES, COMMITS = 100, 20, 50
+REVISIONS = FOLDERS * FILES * COMMITS
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqliteStore]:
+    """Make a store of 2,000 files with 50 revisions each, the bulk of it behind the store's back."""
+    directory = tmp_path_factory.mktemp("large")
+    store = SqliteStore.open(directory, large_bytes=LARGE_BYTES)
+    paths = [f"d{folder}/sub/f{file}" for folder in range(FOLDERS) for file in range(FILES)]
+    store.commit(draft(*(change(path, file_state([b"x\n"])) for path in paths)))
+    store.close()
+    connection = sqlite3.connect(store.file)
+    connection.executescript(f"""
+        CREATE TEMP TABLE n AS
+            WITH RECURSIVE c(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM c LIMIT {REVISIONS})
+            SELECT i FROM c WHERE i > {FOLDERS * FILES};
+        INSERT INTO journal SELECT i, 'agent' || (i % 8), i, 'vim', 1, '', 1, i, {FOLDERS * FILES} FROM n;
+        INSERT INTO revision SELECT 1 + i % {FOLDERS * FILES}, i, 0, 1, 1, 420, randomblob(16), 2, x'',
+            x'0102010201', NULL, 0 FROM n;
+        INSERT INTO edit SELECT i, 0, 1 + i % {FOLDERS * FILES}, 1 + i % 5000, 'edit', 'func', 'a::b', '',
+            1, 1 FROM n;
+        INSERT INTO effect SELECT i, i, 1 + i % {FOLDERS * FILES}, x'' FROM n WHERE i > {REVISIONS - 10};
+    """)
+    connection.close()
+    store = SqliteStore.open(directory, large_bytes=LARGE_BYTES)
+    yield store
+    store.close()
+
+
+class Recorder:
+    """Notes every statement a store runs, with its values filled in, and asks for its plan."""
+
+    def __init__(self, store: SqliteStore) -> None:
+        self._connection = store._connection
+        self.statements: list[str] = []
+
+    def __enter__(self) -> Self:
+        self._connection.set_trace_callback(self.statements.append)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.set_trace_callback(None)
+
+    def scans(self) -> list[str]:
+        """Return the steps that read a whole table."""
+        words = ("SELECT", "INSERT", "UPDATE", "DELETE")
+        asked = [statement for statement in self.statements if statement.startswith(words)]
+        assert asked, "the call under test asked the database something"
+        steps = [
+            detail
+            for statement in asked
+            for *_, detail in self._connection.execute(f"EXPLAIN QUERY PLAN {statement}")
+        ]
+        return [step for step in steps if step.startswith("SCAN") and "json_each" not in step]
+
+
+PATH = RepoPath("d7/sub/f3")
+LOOKUPS = {
+    "revision at a seq": lambda store: store.revision(PATH, Seq(50_000)),
+    "revision, newest": lambda store: store.revision(RepoPath("d9/sub/f1")),
+    "revision, unknown": lambda store: store.revision(RepoPath("nowhere")),
+    "nodes": lambda store: store.nodes(PATH, Seq(50_000)),
+    "text by hash": lambda store: store.text_by_hash(b"0123456789abcdef"),
+    "children": lambda store: store.children(RepoPath("d7/sub"), Seq(50_000)),
+    "below": lambda store: store.below(RepoPath("d7")),
+    "below, not utf-8": lambda store: store.below(RepoPath("d\udcff")),
+    "older texts": lambda store: store.older_texts(NodeUid(77), Seq(10)),
+    "log of an agent": lambda store: store.log(LogQuery(agent=AgentId("agent3"), limit=5)),
+    "log before": lambda store: store.log(LogQuery(before=Seq(500), limit=5)),
+    "detail": lambda store: store.detail(Seq(60_000)),
+    "refusals": lambda store: store.refusals(AgentId("agent3")),
+    "refusal": lambda store: store.refusal(3),
+    "view number": lambda store: store.view_number(AgentId("agent3")),
+    "commit": lambda store: store.commit(
+        draft(change(PATH, file_state([b"y\n"])), change("new", file_state([])))
+    ),
+    "lazies": lambda store: (store.effects_done([REVISIONS - 1]), store.set_meta("k", "v")),
+}
+
+
+@pytest.mark.parametrize("lookup", LOOKUPS)
+def test_no_lookup_reads_a_whole_table(store: SqliteStore, lookup: str) -> None:
+    with Recorder(store) as recorder:
+        LOOKUPS[lookup](store)
+    assert recorder.scans() == []
+
+
+def test_the_log_of_a_folder_reads_only_that_folders_revisions(store: SqliteStore) -> None:
+    with Recorder(store) as recorder:
+        commits = store.log(LogQuery(path=RepoPath("d7"), limit=3))
+    assert [commit.paths[0].partition("/")[0] for commit in commits] == ["d7"] * 3
+    assert recorder.scans() == []
+
+
+def test_the_whole_log_walks_the_journal_from_its_end(store: SqliteStore) -> None:
+    with Recorder(store) as recorder:
+        store.log(LogQuery(limit=5))
+    assert not any("TEMP B-TREE" in step for step in recorder.scans()), "nothing is sorted"
+
+
+def test_a_scan_would_be_noticed(store: SqliteStore) -> None:
+    with Recorder(store) as recorder:
+        store._connection.execute("SELECT count(*) FROM revision WHERE size_bytes = 17")
+    assert recorder.scans() != []
