@@ -120,8 +120,9 @@ def changed(commit: Commit, width: int | None) -> str:
     rest = "  ".join(more)
     address = printable(first)
     note = f"({printable(commit.note)})" if commit.note else ""
-    if not first:
-        return fit(note, width) if width is not None else note
+    if commit.note and not commit.addresses and address in printable(commit.note):
+        told = printable(commit.note)  # "rename a -> b": the path again would say nothing
+        return told if width is None else fit(told, width)
     if width is None:
         return "  ".join(part for part in (address, rest, note) if part)
     return _squeeze(address, rest, note, width)

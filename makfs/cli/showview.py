@@ -58,6 +58,7 @@ def _file_line(revision: Revision, detail: CommitDetail, has_edits: bool) -> str
     path = printable(revision.path)
     came_from = detail.moved.get(revision.path)
     origin = f"  (from {printable(came_from)})" if came_from is not None else ""
+    origin += "  (merged)" if revision.path in detail.merged else ""
     match revision.kind:
         case FileKind.ABSENT:
             return f"{path}  removed"

@@ -1,7 +1,7 @@
 """Values as JSON and back, without loss.
 
 W1  `from_json(T, to_json(value)) == value` for dataclasses of None, bool, int, float, str, bytes, Enum,
-    tuples and mappings, nested as one likes.
+    tuples, sets and mappings, nested as one likes.
 W2  `from_json` raises WireError and nothing else, whatever it is given.
 
 JSON has neither bytes nor names that are not UTF-8, so these travel as objects with one key:
@@ -39,7 +39,9 @@ def to_json(value: object) -> Json:
         return {field.name: to_json(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, Mapping):
         return _mapping_to_json(value)
-    if isinstance(value, Sequence | set | frozenset):
+    if isinstance(value, set | frozenset):
+        return [to_json(item) for item in sorted(value)]
+    if isinstance(value, Sequence):
         return [to_json(item) for item in value]
     raise WireError(f"A {type(value).__name__} cannot travel over the control socket.")
 
@@ -200,6 +202,8 @@ def _build_container(origin: Any, args: tuple[Any, ...], data: Json, where: str)
             raise _wrong(where, f"a list of {len(args)}", data)
         return tuple(_build(each, item, where) for each, item in zip(args, data, strict=True))
     items = [_build(args[0], item, f"{where}[{index}]") for index, item in enumerate(data)]
+    if origin in (set, frozenset):
+        return frozenset(items)
     return items if origin is list else tuple(items)
 
 

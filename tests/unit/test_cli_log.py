@@ -56,7 +56,7 @@ COMMITS = [
     ),
     commit(1205, 3, "alice", "sed", 48290, ["django/a.py", "django/b.py", "c.py"], ["django/a.py::f"], 7),
     commit(1204, 20, "external", "", 0, ["README.rst"], ["README.rst"], 1, "external edit"),
-    commit(1203, 40, "carol-the-careful", "node", 51234, ["new name.py"], [], 0, "rename d1 -> d2"),
+    commit(1203, 40, "carol-the-careful", "node", 51234, ["d1", "d2"], [], 0, "rename d1 -> d2"),
     commit(
         9, 80_000, "bob", "a-very-long-name", 4194304, [HOSTILE],
         [f"{HOSTILE}::Test.test_a_long_name_of_a_test"],
@@ -70,11 +70,11 @@ Friday, 20 November 2026
 1206  10:19:59  bob         codex 48302     …/query.py::QuerySet.get  +2 nodes
 1205  10:19:57  alice       sed 48290       django/a.py::f  +2 files
 1204  10:19:40  external    -               README.rst  (external edit)
-1203  10:19:20  carol-the…  node 51234      new name.py  (rename d1 -> d2)
+1203  10:19:20  carol-the…  node 51234      rename d1 -> d2
 
 Thursday, 19 November 2026
-   9  12:06:40  bob         a-ver… 4194304  ….py::Test.test_a_long_name_of_a_test
-   8  12:06:39  bob         git 4           docs  (mkdir docs)
+   9  12:06:40  bob         a-ver… 4194304  …py::Test.test_a_long_name_of_a_test
+   8  12:06:39  bob         git 4           mkdir docs
 """
 
 LOG_WHOLE = """\
@@ -83,11 +83,11 @@ Friday, 20 November 2026
 1206  10:19:59  bob                codex 48302               django/db/models/query.py::QuerySet.get  +2 nodes
 1205  10:19:57  alice              sed 48290                 django/a.py::f  +2 files
 1204  10:19:40  external           -                         README.rst  (external edit)
-1203  10:19:20  carol-the-careful  node 51234                new name.py  (rename d1 -> d2)
+1203  10:19:20  carol-the-careful  node 51234                rename d1 -> d2
 
 Thursday, 19 November 2026
    9  12:06:40  bob                a-very-long-name 4194304  tests/x\\x1b[31mred\\xff\\u202e.py::Test.test_a_long_name_of_a_test
-   8  12:06:39  bob                git 4                     docs  (mkdir docs)
+   8  12:06:39  bob                git 4                     mkdir docs
 """  # noqa: E501
 
 
@@ -175,6 +175,7 @@ DETAIL = CommitDetail(
         edit("edit", "opaque", "b.py", b"\0\1", b"\0\1\2"),
     ),
     {RepoPath("b.py"): RepoPath("was/b.py")},
+    frozenset({RepoPath("a.py")}),
 )
 
 SHOW = """\
@@ -184,7 +185,7 @@ Program:  claude 48211
 Time:     2026-11-20 10:20:00.123 +0000
 Changed:  5 nodes in 5 files
 
-a.py
+a.py  (merged)
 @@ edited func a.py::f @@
  def f():
 -    return 1

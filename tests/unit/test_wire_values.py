@@ -38,6 +38,7 @@ class Tree:
     moved: dict[str, str] = field(default_factory=dict)
     before: bytes | None = None
     on: bool = False
+    merged: frozenset[str] = frozenset()
     anything: Any = None
 
 
@@ -58,6 +59,7 @@ trees = st.builds(
     moved=st.dictionaries(names | st.sampled_from(["$text", "$map", "$"]), names, max_size=3),
     before=st.none() | texts,
     on=st.booleans(),
+    merged=st.frozensets(names, max_size=3),
     anything=st.none() | texts | names | st.dictionaries(names, texts, max_size=2),
 )
 json_values = st.recursive(
