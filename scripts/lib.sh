@@ -54,7 +54,7 @@ venv_ready() {
 # Make system packages and .venv ready for level $1: `run` (makfs alone) or `dev` (with the checks).
 prepare() {
     read_wanted
-    all_ready "$1" && return
+    type -P fusermount3 >/dev/null && venv_ready "$1" && return
     find_python
     find_missing
     ((${#MISSING[@]} == 0)) || find_root
@@ -69,11 +69,8 @@ prepare() {
     ) 9>>"$VENV.lock" || exit 1
 }
 
-all_ready() { type -P fusermount3 >/dev/null && venv_ready "$1"; }
-
 # Do what `prepare` promises, holding the lock: another script may just have done it.
 prepare_alone() {
-    all_ready "$1" && return
     find_python
     find_missing
     ((${#MISSING[@]} == 0)) || install_packages
@@ -183,7 +180,8 @@ build_venv() {
         quietly "$PYTHON" -m venv --clear "$VENV" || die "cannot create $VENV (see above)"
     fi
     say "installing makfs$extras and what it needs into $VENV (about a minute)"
-    (cd -- "$ROOT" && quietly "$VENV/bin/python" -m pip install --quiet --no-input \
+    # PIP_USER=0: a user's own setting for other work would be an error inside a virtual environment.
+    (cd -- "$ROOT" && PIP_USER=0 quietly "$VENV/bin/python" -m pip install --quiet --no-input \
         --disable-pip-version-check --editable ".$extras" --constraint constraints.txt) ||
         die "pip failed (see above)"
     printf '%s' "$WANTED" >"$VENV/makfs-run.stamp"

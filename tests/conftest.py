@@ -27,9 +27,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     try:
         os.close(os.open("/dev/fuse", os.O_RDWR))
     except OSError as error:
-        pytest.fail(
-            f"cannot open /dev/fuse ({error.strerror}): see makfs doctor, or run pytest -m 'not mount'"
-        )
+        reason = f"cannot open /dev/fuse ({error.strerror}): see makfs doctor, or run pytest -m 'not mount'"
+        pytest.fail(reason, pytrace=False)
 
 
 @pytest.fixture

@@ -212,7 +212,7 @@ def _allow_other(machine: _Machine) -> Check:
     if machine.uid == 0:
         return Check(name, Verdict.OK, "Not needed: root may let other users in.")
     lines = (machine.read("etc/fuse.conf") or "").splitlines()
-    if any(line.strip() == "user_allow_other" for line in lines):
+    if any(line.partition("#")[0].strip() == "user_allow_other" for line in lines):
         return Check(name, Verdict.OK, "/etc/fuse.conf allows it.")
     return Check(
         name,

@@ -44,6 +44,12 @@ echo "much talk of apt-get"
 """
 
 
+SUDO = """#!/usr/bin/env bash
+[[ $1 != -n ]] || shift
+[[ $1 == true ]] || exec "$@"
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Checkout:
     """A checkout with the real scripts, and a folder of stand-ins that is the whole PATH."""
@@ -116,7 +122,9 @@ def test_the_first_run_builds_and_the_second_starts_nothing_and_is_silent(checko
     assert [line.split()[1] for line in first.stderr.splitlines()] == ["creating", "installing"]
     assert checkout.calls() == ["venv", "pip ."]
 
-    (checkout.stubs / "bin/python3").unlink()
+    for program in (checkout.stubs / "bin").iterdir():
+        if program.name not in {"bash", "env", "fusermount3", "readlink"}:
+            program.unlink()  # B1: none of them is called
     second = checkout.makfs("log")
     assert (second.returncode, second.stdout, second.stderr) == (0, "<log>", "")
     assert checkout.calls() == []
@@ -175,10 +183,14 @@ def test_pips_failure_is_shown_and_tried_again_next_time(checkout: Checkout) -> 
     assert checkout.makfs("x").stdout == "<x>"
 
 
-def test_two_scripts_started_at_once_build_once(checkout: Checkout) -> None:
+def test_two_scripts_started_at_once_install_and_build_once(checkout: Checkout) -> None:
+    if os.geteuid() == 0:
+        (checkout.stubs / "bin/fusermount3").unlink()
     running = [checkout.start(checkout.root / "scripts/makfs", "x") for _ in range(4)]
     assert [process.communicate()[0] for process in running] == [b"<x>"] * 4
-    assert checkout.calls() == ["venv", "pip ."]
+    calls = checkout.calls()
+    assert [call for call in calls if not call.startswith("apt-get")] == ["venv", "pip ."], "B3"
+    assert len(calls) == (4 if os.geteuid() == 0 else 2), "B3: one update, one install"
 
 
 def test_the_tests_extras_are_added_to_an_environment_that_only_runs(checkout: Checkout) -> None:
@@ -193,7 +205,7 @@ def test_the_tests_extras_are_added_to_an_environment_that_only_runs(checkout: C
 
 def test_missing_packages_are_installed_by_root_without_a_word_on_stdout(checkout: Checkout) -> None:
     if os.geteuid() != 0:
-        checkout.stub("sudo", '#!/usr/bin/env bash\n[[ $1 != -n ]] || shift\n[[ $1 == true ]] || exec "$@"\n')
+        checkout.stub("sudo", SUDO)
     (checkout.stubs / "bin/fusermount3").unlink()
     result = checkout.makfs("x")
     assert (result.returncode, result.stdout) == (0, "<x>")
@@ -205,9 +217,19 @@ def test_missing_packages_are_installed_by_root_without_a_word_on_stdout(checkou
     assert build == ["venv", "pip ."]
 
 
+def test_a_package_that_went_missing_is_installed_without_building_anew(checkout: Checkout) -> None:
+    checkout.makfs()
+    checkout.calls()
+    if os.geteuid() != 0:
+        checkout.stub("sudo", SUDO)
+    (checkout.stubs / "bin/fusermount3").unlink()
+    assert checkout.makfs("x").stdout == "<x>"
+    assert [call.split()[0] for call in checkout.calls()] == ["apt-get", "apt-get"]
+
+
 def test_apt_gets_failure_is_shown(checkout: Checkout) -> None:
     if os.geteuid() != 0:
-        checkout.stub("sudo", '#!/usr/bin/env bash\n[[ $1 != -n ]] || shift\n[[ $1 == true ]] || exec "$@"\n')
+        checkout.stub("sudo", SUDO)
     (checkout.stubs / "bin/fusermount3").unlink()
     (checkout.stubs / "apt_fails").touch()
     result = checkout.makfs("x")

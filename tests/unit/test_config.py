@@ -146,6 +146,11 @@ def test_always_merge_beats_a_paths_rule_beats_an_agents_beats_on_write() -> Non
     assert config.policy_for(ALICE, RepoPath("sub/CHANGELOG.md")) is OnWrite.MERGE
 
 
+@pytest.mark.parametrize("path", ["", "a", "bad\udcff/name", "new\nline", "a" * 4096])
+def test_any_path_has_a_policy(path: str) -> None:
+    assert _config("[path.'docs/']\non_write = 'claim'").policy_for(ALICE, RepoPath(path)) is OnWrite.MERGE
+
+
 def test_the_repositorys_rules_beat_the_users() -> None:
     user = parse(
         "[agent.alice]\npolicy = 'claim'\n[agent.bob]\npolicy = 'claim'\n[path.a]\non_write='claim'", "u"

@@ -86,6 +86,11 @@ def test_fusermount3_that_is_no_program_does_not_count(machine: Path) -> None:
     assert _check(machine, "fusermount3").sentence == "fusermount3 is not on the PATH."
 
 
+def test_user_allow_other_may_have_a_comment_behind_it(machine: Path) -> None:
+    (machine / "etc/fuse.conf").write_text(" user_allow_other # for agents\n")
+    assert _check(machine, "user_allow_other").ok is Verdict.OK
+
+
 @pytest.mark.parametrize("line", ["", "#user_allow_other", "user_allow_others"])
 def test_user_allow_other_counts_only_as_a_line_of_its_own(machine: Path, line: str) -> None:
     (machine / "etc/fuse.conf").write_text(f"{line}\n")
