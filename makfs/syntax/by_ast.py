@@ -91,13 +91,11 @@ def _describe(node: ast.stmt, in_class: bool) -> tuple[Kind, str, tuple[str, ...
         return Kind.CLASS, node.name, ()
     if isinstance(node, (ast.Import, ast.ImportFrom)):
         return Kind.IMPORTS, "#imports", tuple(_imported(node))
-    if isinstance(node, _ASSIGNMENTS):
-        names = tuple(_targets(node))
-        if names:
-            return Kind.ATTR if in_class else Kind.CONST, names[0], names if len(names) > 1 else ()
-        return Kind.STMT, "#stmt", ()
     if isinstance(node, ast.Expr):
         return Kind.EXPR, "#expr", ()
+    names = tuple(_targets(node)) if isinstance(node, _ASSIGNMENTS) else ()
+    if names:
+        return Kind.ATTR if in_class else Kind.CONST, names[0], names if len(names) > 1 else ()
     word = _BLOCKS.get(type(node))
     if word is None:
         return Kind.STMT, "#stmt", ()

@@ -8,6 +8,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from functools import cache
 from itertools import accumulate
+from unicodedata import normalize
 
 import tree_sitter_python
 from tree_sitter import Language, Node, Parser
@@ -91,8 +92,8 @@ class _Reader:
 
     def suite(self, parent: Node, in_class: bool) -> list[Statement]:
         """Return the statements of a module or of a class's block."""
-        children = [child for child in parent.children if not child.is_extra and child.type not in (";", "")]
-        found = [self._statement(child, in_class) for child in children if child.end_byte > child.start_byte]
+        children = [child for child in parent.children if _is_code(child) and child.type != ";"]
+        found = [self._statement(child, in_class) for child in children]
         if children and _is_string(children[0]):
             found[0].docstring = True
         return found
@@ -109,10 +110,15 @@ class _Reader:
         return found
 
 
+def _is_code(node: Node) -> bool:
+    """Tell whether a node is more than a comment, a joined line or an empty token."""
+    return node.end_byte > node.start_byte and (node.is_error or not node.is_extra)
+
+
 def _end(node: Node) -> int:
     """Return where a statement's text ends: comments and empty tokens after it are not part of it."""
     while True:
-        inner = [child for child in node.children if not child.is_extra and child.end_byte > child.start_byte]
+        inner = [child for child in node.children if _is_code(child)]
         if not inner:
             return node.end_byte
         node = inner[-1]
@@ -125,7 +131,9 @@ def _definition(node: Node) -> Node:
 
 
 def _text(node: Node | None) -> str:
-    return (node.text or b"").decode("utf-8", "replace") if node is not None else ""
+    """Return a node's text; identifiers in it as Python compares them (NFKC)."""
+    text = (node.text or b"").decode("utf-8", "replace") if node is not None else ""
+    return text if text.isascii() else normalize("NFKC", text)
 
 
 def _is_string(node: Node) -> bool:

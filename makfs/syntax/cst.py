@@ -203,13 +203,11 @@ def _is_indented(text: str) -> bool:
 
 
 def _flat(text: str) -> "tuple[libcst.Module | None, list[libcst.BaseStatement]]":
-    import libcst as cst
 
     module = _module(text)
     if module is None:
         return None, []
-    body: list[cst.BaseStatement] = [each for each in module.body if isinstance(each, cst.BaseStatement)]
-    return module, body
+    return module, list(module.body)
 
 
 def _indented(text: str) -> "tuple[libcst.Module | None, list[libcst.BaseStatement]]":
@@ -219,7 +217,9 @@ def _indented(text: str) -> "tuple[libcst.Module | None, list[libcst.BaseStateme
     if module is None or len(module.body) != 1 or not isinstance(module.body[0], cst.ClassDef):
         return None, []
     suite = module.body[0].body
-    return module, [each for each in suite.body if isinstance(each, cst.BaseStatement)]
+    if not isinstance(suite, cst.IndentedBlock):
+        return None, []
+    return module, list(suite.body)
 
 
 def _module(text: str) -> "libcst.Module | None":

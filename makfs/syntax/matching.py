@@ -93,12 +93,8 @@ class _Match:
             self._greedy(olds, news, lambda at: _subtree(self.old, at), lambda at: _subtree(self.new, at))
 
     def _key(self, node: Node, scopes: dict[str, str]) -> Hashable:
-        around, base = own_base(node)
-        if node.kind is Kind.CLASS:
-            scope = node.scope.rpartition(".")[0]
-        else:
-            scope = node.scope
-        return scopes.get(scope, scope) if scopes else scope, node.kind, base
+        scope = node.scope.rpartition(".")[0] if node.kind is Kind.CLASS else node.scope
+        return scopes.get(scope, scope), node.kind, own_base(node)[1]
 
     def _by_key(self, olds: list[int], news: list[int]) -> None:
         """Match equal (scope, kind, name); repeats by longest common subsequence, then in order."""

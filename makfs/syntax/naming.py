@@ -6,7 +6,8 @@ N3  (scope, name) is unique in a file: the first `run` is `run`, the next `run~2
 A *base* is a name before repeats are told apart, a *base scope* the same of a scope.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
 from makfs.syntax.node import Kind, Node
 
@@ -60,3 +61,31 @@ def own_base(node: Node) -> tuple[str, str]:
         around, _, name = base_scope(node.scope).rpartition(".")
         return around, name
     return base_scope(node.scope), base_of(node.name)
+
+
+def renumber(nodes: Iterable[Node]) -> list[Node]:
+    """Return a file's nodes with their final names; a node whose name stays is the same object."""
+    namer = Namer()
+    found: list[Node] = []
+    for node in nodes:
+        around, base = own_base(node)
+        scope, name = namer.name(around, node.kind, base)
+        is_same = scope == node.scope and name == node.name
+        found.append(node if is_same else replace(node, scope=scope, name=name))
+    return found
+
+
+def are_apart(old: Iterable[Node], new: Iterable[Node], kept: Sequence[Node]) -> bool:
+    """Tell whether `new` may take the place of `old` among the kept nodes without any number changing."""
+    before, after = ([(*own_base(node), node.kind) for node in nodes] for nodes in (old, new))
+    if any(kind is Kind.CLASS for *_, kind in {*before} ^ {*after}):
+        return False
+    names = {base for _, base, _ in before + after}
+    return not any(
+        node.name in names or "~" in node.scope or (_has_number(node.name) and base_of(node.name) in names)
+        for node in kept
+    )
+
+
+def _has_number(name: str) -> bool:
+    return "~" in name or ":" in name

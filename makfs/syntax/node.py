@@ -6,7 +6,7 @@ N3  No two nodes of a source have the same address; no two have the same uid oth
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from makfs.ids import NodeUid
@@ -44,6 +44,8 @@ class Node:
     uid: NodeUid = NodeUid(0)
     defines: tuple[str, ...] = ()  # names bound by a block or an import run
     covers: tuple[NodeUid, ...] = ()  # broken only: uids it stands in for
+    # Broken only: those nodes as they were, to match them when the text parses again.
+    covered: tuple["Node", ...] = field(default=(), repr=False, compare=False)
 
     @property
     def qualname(self) -> str:
