@@ -116,6 +116,7 @@ class _Supervisor:
         self._kernel = kernel
         self._tell = tell
         self._stop = trio.Event()
+        self._drain_s = DRAIN_S  # for open writes once the stop is set
 
     async def supervise(self) -> None:
         """Start everything in order, wait for the stop, end everything in the opposite order (S1)."""
@@ -130,7 +131,7 @@ class _Supervisor:
                 await doors.start(control.serve, desk, listener)
                 self._announce()
                 await self._stop.wait()
-                left = await self._kernel.drain(DRAIN_S)
+                left = await self._kernel.drain(self._drain_s)
                 if left:
                     log.warning("ending with %d files still open for writing", len(left))
                 doors.cancel_scope.cancel()
@@ -150,6 +151,7 @@ class _Supervisor:
             with trio.CancelScope(shield=True):  # a mount that is gone and a client that hears of it
                 await self._take_away(mountpoint)
         log.info("asked to unmount%s", " by force" if force else "")
+        self._drain_s = 0.0  # they had their time
         self._stop.set()
 
     async def _take_away(self, mountpoint: Path) -> None:

@@ -11,7 +11,7 @@ Examples:
 """
 
 
-@click.group(epilog=EPILOG)
+@click.group(epilog=EPILOG, short_help="Make, remove and list agents")
 def agent() -> None:
     """Make, remove and list agents, each with its view."""
 

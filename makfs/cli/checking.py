@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from makfs.wire.values import Json
 
 
-@click.command(epilog="\b\nExamples:\n  makfs fsck ./repo\n  makfs fsck --json ./repo")
+@click.command(
+    epilog="\b\nExamples:\n  makfs fsck ./repo\n  makfs fsck --json ./repo",
+    short_help="Check a repository's store",
+)
 @click.argument("repo", required=False)
 @json_option
 @click.pass_context
@@ -79,7 +82,7 @@ def _check_unserved(repo: str, bar: "OnProgress") -> "Json":
     raise MakfsError(f"The check of {repo} ended without a result.")
 
 
-@click.command(epilog="\b\nExample:\n  makfs doctor")
+@click.command(epilog="\b\nExample:\n  makfs doctor", short_help="Check whether this machine can mount")
 @json_option
 def doctor(as_json: bool) -> int:
     """Check whether this machine can mount: FUSE, permissions, versions, limits; with a remedy each."""

@@ -1,5 +1,6 @@
 """What the commands share: options, output, the daemon of the repository that is meant."""
 
+import dataclasses
 import json
 import sys
 from collections.abc import Callable, Iterable
@@ -19,11 +20,23 @@ def json_option(function: F) -> F:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(function)
 
 
-def found(context: click.Context) -> "Found":
-    """Return the repository that is meant. Raises NotFound."""
-    from makfs.cli.find import find
+def found(context: click.Context, path: str | None = None) -> "Found":
+    """Return the repository that is meant: named, or that of `path`, or of the current directory.
 
-    return find(context.find_root().obj)
+    Raises NotFound.
+    """
+    import os
+
+    from makfs.cli.find import find
+    from makfs.errors import NotFound
+
+    hint: str | None = context.find_root().obj
+    if hint is None and path is not None:
+        try:
+            return dataclasses.replace(find(os.path.dirname(os.path.abspath(path))), named=False)
+        except NotFound:
+            pass
+    return find(hint)
 
 
 def client(context: click.Context) -> "Client":

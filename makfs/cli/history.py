@@ -27,7 +27,7 @@ Examples:
 """
 
 
-@click.command(epilog=LOG_EPILOG)
+@click.command(epilog=LOG_EPILOG, short_help="List commits, newest first")
 @click.option(
     "-n", "--number", type=click.IntRange(1), default=30, show_default=True, help="At most so many."
 )
@@ -51,7 +51,7 @@ def log(
     from makfs.cli.find import repo_path
     from makfs.wire.verbs import Log
 
-    place = found(context)
+    place = found(context, path)
     query = Log(number, before, agent, None if path is None else repo_path(path, place))
     with Client(place.repo) as daemon:
         pages = _pages(daemon, query)
@@ -94,7 +94,10 @@ if TYPE_CHECKING:
     from makfs.wire.verbs import Log
 
 
-@click.command(epilog="\b\nExamples:\n  makfs show 1207\n  makfs show 1207 --json")
+@click.command(
+    epilog="\b\nExamples:\n  makfs show 1207\n  makfs show 1207 --json",
+    short_help="Show a commit as a diff by node",
+)
 @click.argument("seq", type=click.IntRange(1))
 @json_option
 @click.pass_context

@@ -34,7 +34,7 @@ Examples:
 """
 
 
-@click.command(epilog=MOUNT_EPILOG)
+@click.command(epilog=MOUNT_EPILOG, short_help="Serve a repository at an empty directory")
 @click.argument("repo")
 @click.argument("mountpoint")
 @click.option(
@@ -109,7 +109,7 @@ def _start(arguments: list[str]) -> str:
     return ""
 
 
-@click.command(epilog=UMOUNT_EPILOG)
+@click.command(epilog=UMOUNT_EPILOG, short_help="End a mount")
 @click.argument("mountpoint")
 @click.option("--force", is_flag=True, help="Though files are open or the daemon hangs. Commits are kept.")
 @click.option(

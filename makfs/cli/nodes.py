@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 
 @click.command(
-    epilog="\b\nExamples:\n  makfs nodes src/app.py\n  makfs nodes --json src/app.py | jq '.[].address'"
+    epilog="\b\nExamples:\n  makfs nodes src/app.py\n  makfs nodes --json src/app.py | jq '.[].address'",
+    short_help="List the nodes of a file",
 )
 @click.argument("path")
 @json_option
@@ -28,7 +29,7 @@ def nodes(context: click.Context, path: str, as_json: bool) -> None:
     from makfs.wire.values import from_json
     from makfs.wire.verbs import Nodes
 
-    place = found(context)
+    place = found(context, path)
     with Client(place.repo) as daemon:
         data = daemon.ask(Nodes(repo_path(path, place)))
     if as_json:

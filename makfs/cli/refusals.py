@@ -12,7 +12,7 @@ Examples:
 """
 
 
-@click.group(invoke_without_command=True, epilog=EPILOG)
+@click.group(invoke_without_command=True, epilog=EPILOG, short_help="List writes that were refused, and why")
 @click.option(
     "-n", "--number", type=click.IntRange(1, 1000), default=30, show_default=True, help="At most so many."
 )

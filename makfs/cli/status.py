@@ -11,7 +11,10 @@ if TYPE_CHECKING:
     from makfs.engine.api import AgentStatus, KernelStatus
 
 
-@click.command(epilog="\b\nExamples:\n  makfs status\n  makfs -C ./repo status --json")
+@click.command(
+    epilog="\b\nExamples:\n  makfs status\n  makfs -C ./repo status --json",
+    short_help="Tell how the mount and its agents are",
+)
 @json_option
 @click.pass_context
 def status(context: click.Context, as_json: bool) -> None:
