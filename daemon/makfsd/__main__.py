@@ -23,6 +23,7 @@ from makfsd.supervisor import Rooms, Settings, run
 
 EXIT_FAILURE = 1
 EXIT_BUSY = 3
+EXIT_INTERRUPTED = 130
 
 log = logging.getLogger("makfsd")
 
@@ -168,10 +169,13 @@ def _wait_in_front(fd: int, tell: background.Tell) -> NoReturn:
     """Pass on what the daemon tells; end when it has said how it went."""
     code = EXIT_FAILURE
     last = ""
-    with open(fd, encoding="utf-8", errors="surrogateescape") as lines:
-        for line in lines:
-            last = line.rstrip("\n")
-            tell(last)
+    try:
+        with open(fd, encoding="utf-8", errors="surrogateescape") as lines:
+            for line in lines:
+                last = line.rstrip("\n")
+                tell(last)
+    except KeyboardInterrupt:  # the daemon finds nobody waiting when it is ready, and ends
+        os._exit(EXIT_INTERRUPTED)
     if last == "ready":
         code = 0
     elif last.startswith("busy: "):

@@ -210,6 +210,26 @@ def test_signal_unmounts_in_order(number: signal.Signals, tmp_repo: Path, work: 
     assert (tmp_repo / ".makfs" / "makfsd.pid").read_bytes() == b""
 
 
+def test_second_signal_ends_at_once_and_loses_no_commit(tmp_repo: Path, work: Path) -> None:
+    ok(makfs("mount", tmp_repo, work, "--agent", "alice"))
+    (work / "alice" / "new.txt").write_bytes(b"kept\n")
+    write = "f = open('README.md', 'r+b', 0); f.write(b'half'); print(flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", write], cwd=work / "alice", stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as writer:
+        assert writer.stdout is not None
+        writer.stdout.readline()
+        pid = served(tmp_repo)["pid"]
+        os.kill(pid, signal.SIGTERM)  # waits for the writer
+        kill_and_wait(pid, signal.SIGINT)  # does not; another signal, as two equal ones may arrive as one
+        assert not is_mounted(work)
+        writer.kill()
+    log = (tmp_repo / ".makfs" / "makfsd.log").read_text()
+    assert "again: ending at once" in log
+    ok(makfs("mount", tmp_repo, work, "--agent", "alice"))
+    assert (work / "alice" / "new.txt").read_bytes() == b"kept\n"
+
+
 def test_dead_mount_of_a_killed_daemon_is_recovered_and_said_so(tmp_repo: Path, work: Path) -> None:
     ok(makfs("mount", tmp_repo, work, "--agent", "alice"))
     (work / "alice" / "new.txt").write_bytes(b"kept\n")
