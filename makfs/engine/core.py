@@ -12,7 +12,7 @@ from makfs.engine.backing import Backing
 from makfs.engine.classify import Classifier
 from makfs.engine.effects import Effects
 from makfs.engine.files import Belief, File, OwnText, PastText, signature
-from makfs.engine.inodes import Inode, InodeTable, Realm
+from makfs.engine.inodes import Inode, InodeTable, Realm, Shown, StatLike
 from makfs.engine.procs import Processes
 from makfs.engine.views import View
 from makfs.ids import NodeUid, RepoPath
@@ -151,12 +151,19 @@ class Core:
 
     # ---- which kernel caches a commit makes wrong
 
-    def note_content(self, effects: Effects, path: str, *, own: View | None = None) -> None:
-        """Add every view's cached pages and attributes of a file, but those of `own`."""
+    def note_content(self, effects: Effects, path: str) -> None:
+        """Add every view's cached pages and attributes of a file."""
         for view in self.views.values():
             inode = view.by_path.get(path)
-            if inode is not None and inode.lookups > 0 and view is not own:
-                effects.inodes.append(inode.ino)
+            if inode is not None and inode.lookups > 0 and inode not in effects.inodes:
+                effects.inodes.append(inode)
+
+    def show_still(self, path: str, data: bytes, st: StatLike, version: int) -> None:
+        """Let every view go on showing this text until the kernel has been told of the next (I4)."""
+        for view in self.views.values():
+            inode = view.by_path.get(path)
+            if inode is not None and inode.lookups > 0 and inode.shown is None and inode.staging is None:
+                inode.shown = Shown(data, st, version)
 
     def note_name(self, effects: Effects, path: str, *, own: View | None) -> None:
         """Add the name (or its absence) in every view but `own`, whose kernel side knows already."""

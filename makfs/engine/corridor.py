@@ -168,7 +168,10 @@ class Corridor:
         if file.signature is not None and not edit.times_set:
             mtime_ns = max(mtime_ns, file.signature[0] + 1)
         like.st_atime_ns = edit.atime_ns if edit.times_set else mtime_ns
+        if (now := core.backing.lstat(edit.path)) is not None:
+            core.show_still(edit.path, head, now, file.version)
         self._landed(file, commit, revised)
+        file.changed(edit.view.number, time.monotonic())
         self.write_through(file, result, like, mtime_ns)
         if edit.removes is not None:
             self._remove_backing(edit.removes)

@@ -11,17 +11,22 @@ import os
 import stat
 import time
 
-from makfs.engine.core import Core, parent_of
-from makfs.engine.corridor import Corridor, Edit, Landed
+from makfs.engine.core import Core
+from makfs.engine.corridor import Corridor, Edit
 from makfs.engine.effects import Effects
-from makfs.engine.files import Belief, File, signature
+from makfs.engine.files import Belief, File, OwnText, signature
 from makfs.engine.handles import TrackedHandle
-from makfs.engine.inodes import Inode, MadeStat, Realm, StatLike
+from makfs.engine.inodes import Inode, MadeStat, Realm, Shown, StatLike
 from makfs.engine.large import put_large
 from makfs.engine.names import Maker, oserror
 from makfs.engine.staging import Staging
 from makfs.engine.views import View
 from makfs.errors import Refused, StoreFull
+from makfs.ids import RepoPath
+
+
+READ_STILL_S = 0.05  # a reader is given so long to read what it opened
+STILL_S = 2.0  # a file open for reading and writing in place stands still so long
 
 
 class Data:
@@ -36,12 +41,17 @@ class Data:
 
     def open(self, inode: Inode, flags: int, tid: int, effects: Effects) -> TrackedHandle:
         """Open a tracked file. Raises OSError."""
-        assert inode.path is not None
-        file = self.core.file(inode.path)
+        file = self.core.file(inode.path) if inode.path is not None else File(RepoPath(""))
         handle = TrackedHandle(self.core, inode, file, flags, tid)
-        if inode.staging is None:
+        if inode.staging is None and inode.path is not None:
             self._open_committed(handle, file, effects)
+            self._freeze_if_hot(handle, file)
         inode.opens += 1
+        if inode.staging is None and not handle.frozen:
+            if handle.in_place:
+                inode.stand_still(STILL_S)
+            elif not handle.writable:
+                inode.stand_still(READ_STILL_S)
         if flags & os.O_TRUNC and handle.writable:
             self._stage(handle, truncate=True).truncate(0)
         return handle
@@ -55,8 +65,22 @@ class Data:
             if file.signature is None or signature(st) != file.signature:
                 self.corridor.refresh(file, effects)
                 handle.version = file.version
-        if os.O_RDONLY == 0 and not handle.writable:
-            file.believe(inode.view.number, core.procs.group(handle.tid), file.version)
+        if not handle.writable or handle.in_place:
+            shown = inode.shown
+            belief = file.version if shown is None else shown.belief
+            file.believe(inode.view.number, core.procs.group(handle.tid), belief)
+
+    @staticmethod
+    def _freeze_if_hot(handle: TrackedHandle, file: File) -> None:
+        """Let a reader of a file that another view changed a moment ago keep to one version.
+
+        The kernel's cache is of the inode, so it could mix two versions in one reader's calls.
+        """
+        if handle.writable or file.owed is not None:
+            return
+        if file.hot(handle.inode.view.number, time.monotonic()):
+            handle.frozen = True
+            handle.text = handle.inode.shown.data if handle.inode.shown is not None else None
 
     def create(self, view: View, path: str, mode: int, flags: int, tid: int, maker: Maker) -> TrackedHandle:
         """Make a file that only this view sees until it is committed."""
@@ -92,7 +116,7 @@ class Data:
         writer = handle.writer()
         belief = file.version if handle.append else file.belief(inode.view.number, writer.pid)
         if belief is None:
-            belief = file.version
+            belief = file.version if inode.shown is None else inode.shown.belief
         data = b"" if truncate else self._starting_text(handle, belief)
         if data is None:
             belief = file.version
@@ -105,6 +129,9 @@ class Data:
             return os.pread(fd, os.fstat(fd).st_size, 0)
         if handle.inode.path is None:
             return b""
+        shown = handle.inode.shown
+        if shown is not None and belief == shown.belief:
+            return shown.data
         return self.core.belief_text(handle.file, belief)
 
     def write(self, handle: TrackedHandle, offset: int, data: bytes) -> int:
@@ -157,10 +184,20 @@ class Data:
                     self.commit(inode, effects)
                 except Refused:
                     self._drop(inode)
-                    effects.inodes.append(inode.ino)
+                    effects.inodes.append(inode)
         finally:
             handle.close_fd()
+            self._let_go(handle, effects)
             self._last_close(inode)
+
+    @staticmethod
+    def _let_go(handle: TrackedHandle, effects: Effects) -> None:
+        """Let an inode that stood still for this handle show the newest version."""
+        inode = handle.inode
+        if inode.still_until and (handle.in_place or inode.opens == 0):
+            inode.let_go()
+            if inode.shown is not None and inode not in effects.inodes:
+                effects.inodes.append(inode)
 
     def _last_close(self, inode: Inode) -> None:
         if inode.opens:
@@ -177,31 +214,49 @@ class Data:
         if staging.new or inode.opens == 0:
             return
         self.suspended[inode.ino] = staging
+        if staging.done is not None:
+            staging.done.set()
+            staging.done = None
         inode.staging = None
-        effects.inodes.append(inode.ino)
+        effects.inodes.append(inode)
 
     def _drop(self, inode: Inode) -> None:
         if inode.staging is not None:
+            if inode.staging.done is not None:
+                inode.staging.done.set()
             inode.staging.close()
             inode.staging = None
 
     def commit(self, inode: Inode, effects: Effects) -> None:
-        """Carry an inode's staged bytes through the corridor. Raises Refused, StoreFull, OSError."""
+        """Carry an inode's staged bytes through the corridor. Raises Refused, OSError."""
         staging, path = inode.staging, inode.path
-        assert staging is not None and path is not None
+        assert staging is not None
+        assert path is not None
+        landed = None
+        shown = self._own_text(inode, staging)
         try:
             if staging.large:
                 put_large(self.corridor, inode, staging, effects)
-                self._committed(inode, staging, None)
-                return
-            landed = self.corridor.put(self._edit(inode.view, path, staging), effects)
+            else:
+                landed = self.corridor.put(self._edit(inode.view, path, staging), effects)
         except StoreFull as error:
             raise OSError(errno.ENOSPC, str(error), path) from error
-        self._committed(inode, staging, landed)
+        if shown is not None and landed is not None:
+            shown.belief = OwnText(shown.data) if landed.merged else self.core.file(path).version
+        inode.shown = shown
+        self._committed(inode, staging, effects)
         if staging.new:
             self.core.note_name(effects, path, own=inode.view)
+            for name, value in staging.xattrs.items():
+                os.setxattr(self.core.backing.at(path), name, value)
         if self.core.classifier.concerns(path):
             self.core.classifier.reload()
+
+    def _own_text(self, inode: Inode, staging: Staging) -> Shown | None:
+        """Return the writer's own text, shown until its kernel caches know what the commit made of it."""
+        if staging.large or inode.lookups <= 0:
+            return None
+        return Shown(staging.content(), self.stat(inode), None)
 
     def _edit(self, view: View, path: str, staging: Staging) -> Edit:
         like = MadeStat(stat.S_IFREG | staging.mode, st_uid=staging.uid, st_gid=staging.gid)
@@ -211,21 +266,28 @@ class Data:
             like=like if staging.new else None,
         )  # fmt: skip
 
-    def _committed(self, inode: Inode, staging: Staging, landed: Landed | None) -> None:
-        """Go on from the committed text: no staging, or one that continues what the writer knows."""
+    def _committed(self, inode: Inode, staging: Staging, effects: Effects) -> None:
+        """End the staging. A handle that writes on begins another from what its process believes."""
+        if inode not in effects.inodes:
+            effects.inodes.append(inode)
         was_new = staging.new
+        inode.let_go()
         inode.staging = None
+        if staging.done is not None:
+            staging.done.set()
         staging.close()
         inode.view.active()
         if was_new:
             inode.made_now()
-        del landed
 
     # ---- attributes
 
     def stat(self, inode: Inode) -> StatLike:
         """Return a tracked inode's attributes. Raises OSError."""
         staging = inode.staging
+        if staging is None and inode.shown is not None:
+            inode.shown.served += 1
+            return inode.shown.st
         if inode.path is None:
             return self._orphan_stat(inode)
         st = None if staging is not None and staging.new else self.core.backing.lstat(inode.path)
@@ -304,5 +366,3 @@ class Data:
             made.st_uid, made.st_gid = (uid if uid >= 0 else made.st_uid), (gid if gid >= 0 else made.st_gid)
             inode.last_stat = made
 
-
-__all__ = ["Data", "parent_of", "time"]

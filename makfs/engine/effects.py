@@ -6,18 +6,23 @@ E6  Entry notifications have a thread for each view, and a reply never waits for
     operation in flight: the later of two waits for nobody, so no circle of waiting can close.
 """
 
+import contextlib
 import logging
 import queue
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import trio
 
+from makfs.engine.inodes import Inode
 from makfs.engine.views import View
 
 log = logging.getLogger(__name__)
+READER_S = 0.05  # a commit waits so long for readers that are in the middle of a file
+_ROUNDS = 20  # with readers that never pause, at last show the new version all the same
 
 
 class Notifier(Protocol):
@@ -40,7 +45,7 @@ class Notifier(Protocol):
 class Effects:
     """Kernel caches that are wrong after a commit."""
 
-    inodes: list[int] = field(default_factory=list)
+    inodes: list[Inode] = field(default_factory=list)
     attributes: list[int] = field(default_factory=list)
     entries: list[tuple[View, int, bytes]] = field(default_factory=list)
 
@@ -72,6 +77,7 @@ class Outbox:
         self._inodes = _Thread("makfs-inval")
         self._entries: dict[int, _Thread] = {}
         self._closed = False
+        self.still: set[Inode] = set()  # stood still when they should have changed
 
     async def settle(self, effects: Effects, by: View | None = None) -> None:
         """Send the notifications; return when those that may be waited for (E6) have been carried out."""
@@ -79,8 +85,9 @@ class Outbox:
             return
         token = trio.lowlevel.current_trio_token()
         waits: list[trio.Event] = []
-        if effects.inodes or effects.attributes:
-            waits.append(self._post(self._inodes, token, lambda: self._send_inodes(effects)))
+        if effects.attributes:
+            numbers = tuple(effects.attributes)
+            waits.append(self._post(self._inodes, token, lambda: self._send_attributes(numbers)))
         for view, parent, name in effects.entries:
             thread = self._entries.get(view.number)
             if thread is None:
@@ -88,13 +95,51 @@ class Outbox:
             done = self._post(thread, token, lambda p=parent, n=name: self._notifier.entry(p, n))  # type: ignore[misc]
             if view.name_operations == 0 and view is not by:
                 waits.append(done)
+        await self._refresh(effects.inodes, token)
         for event in waits:
             await event.wait()
 
-    def _send_inodes(self, effects: Effects) -> None:
-        for ino in effects.inodes:
+    async def _refresh(self, inodes: Sequence[Inode], token: trio.lowlevel.TrioToken) -> None:
+        """Make the kernel drop what it has of these inodes, then show their newest version (I4).
+
+        An answer given from the older version while the notification was under way may have been cached after
+        it, so such an inode is notified again. What stands still for longer is left to `still`.
+        """
+        for inode in inodes:
+            await inode.wait_closed(READER_S)
+        for _ in range(_ROUNDS):
+            inodes = self._moving(inodes)
+            if not inodes:
+                return
+            told = {inode: inode.shown.served for inode in inodes if inode.shown is not None}
+            await self._tell(inodes, token)
+            for inode, served in told.items():
+                if inode.shown is not None and inode.shown.served == served and not self._stands(inode):
+                    inode.shown = None
+            inodes = [inode for inode in told if inode.shown is not None]
+        for inode in inodes:
+            inode.shown = None
+        await self._tell(inodes, token)
+
+    def _moving(self, inodes: Sequence[Inode]) -> list[Inode]:
+        """Return those that may change now; remember the others."""
+        self.still.update(inode for inode in inodes if inode.shown is not None and self._stands(inode))
+        return [inode for inode in inodes if inode not in self.still]
+
+    @staticmethod
+    def _stands(inode: Inode) -> bool:
+        return inode.still_until > time.monotonic()
+
+    async def _tell(self, inodes: Sequence[Inode], token: trio.lowlevel.TrioToken) -> None:
+        numbers = tuple(inode.ino for inode in inodes)
+        await self._post(self._inodes, token, lambda: self._send_inodes(numbers)).wait()
+
+    def _send_inodes(self, numbers: Sequence[int]) -> None:
+        for ino in numbers:
             self._notifier.inode(ino)
-        for ino in effects.attributes:
+
+    def _send_attributes(self, numbers: Sequence[int]) -> None:
+        for ino in numbers:
             self._notifier.attributes(ino)
 
     @staticmethod
@@ -105,10 +150,8 @@ class Outbox:
             try:
                 work()
             finally:
-                try:
+                with contextlib.suppress(trio.RunFinishedError):
                     token.run_sync_soon(done.set)
-                except trio.RunFinishedError:
-                    pass
 
         thread.jobs.put(job)
         return done

@@ -12,6 +12,7 @@ from makfs.ids import RepoPath
 from makfs.syntax.node import Source
 
 _MOST_BELIEFS = 64
+HOT_S = 2.0  # so long after another view's commit a reader keeps to one version
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,9 @@ class File:
     deleted_by: int = 0  # number of the view that deleted it, while it is gone
     kept: int = 0  # while it is gone: the version that was deleted
     source: Source | None = None  # of the head, with uids; a cache
+    changed_by: int = -1  # number of the view whose commit was the last
+    changed_s: float = 0.0  # when that was (monotonic)
+    contended_s: float = 0.0  # when it was last changed by another view than before
     owed: bytes | None = None  # committed, but not yet written through (the disk was full)
     beliefs: dict[tuple[int, int], Belief] = field(default_factory=dict)
 
@@ -60,6 +64,18 @@ class File:
             del beliefs[next(iter(beliefs))]
         beliefs.pop((view, pid), None)
         beliefs[view, pid] = beliefs[view, 0] = belief
+
+    def changed(self, view: int, now_s: float) -> None:
+        """Note a commit."""
+        if self.changed_by not in (-1, view):
+            self.contended_s = now_s
+        self.changed_by, self.changed_s = view, now_s
+
+    def hot(self, view: int, now_s: float) -> bool:
+        """Tell whether readers of a view must expect others' commits right now."""
+        foreign_s = self.changed_s if self.changed_by not in (-1, view) else 0.0
+        since = max(self.contended_s, foreign_s)
+        return since > 0 and now_s - since < HOT_S
 
     def belief(self, view: int, pid: int) -> Belief:
         """Return what the process last saw of the file, else what its view last saw, else None."""

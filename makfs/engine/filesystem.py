@@ -16,7 +16,7 @@ from makfs.engine.agents import Agents
 from makfs.engine.control import TOP, Control
 from makfs.engine.core import Core, join
 from makfs.engine.data import Data
-from makfs.engine.effects import Effects, Outbox
+from makfs.engine.effects import READER_S, Effects, Outbox
 from makfs.engine.gitlock import GitLocks
 from makfs.engine.handles import BytesHandle, Handle, RealHandle, TrackedHandle
 from makfs.engine.inodes import Inode, Realm, StatLike
@@ -26,6 +26,7 @@ from makfs.engine.past import Past
 from makfs.engine.real import REAL, Real
 from makfs.engine.tree import FOREVER_S, SHARED_S, Found, Tree
 from makfs.engine.views import View
+from makfs.engine.xattrs import Xattrs
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,7 @@ class FileSystem:
         self.tree = Tree(core, data, self.real)
         self.past = agents.past
         self.control = Control(core)
+        self.xattrs = Xattrs(core, self.real)
         self.moves = Moves(core, data, names, self.real)
         self.git_locks = GitLocks(core)
         self.handles: dict[int, Handle] = {}
@@ -332,11 +334,25 @@ class FileSystem:
             handle = self.real.open(inode, flags)
             keep = realm is Realm.SHADOW
             return self._opened(handle, keep_cache=keep)
+        await self._let_others_finish(inode, flags, caller)
         effects = Effects()
         tracked = self.data.open(inode, flags, caller.tid, effects)
         if effects:
             await self.outbox.settle(effects)
-        return self._opened(tracked, direct_io=flags & os.O_ACCMODE == os.O_WRONLY)
+        return self._opened(tracked, direct_io=tracked.frozen or flags & os.O_ACCMODE == os.O_WRONLY)
+
+    async def _let_others_finish(self, inode: Inode, flags: int, caller: Caller) -> None:
+        """Keep processes of one view out of each other's way for a moment.
+
+        A reader waits for a write that another process has just begun; a truncation waits for readers that
+        are in the middle. Both are bounded by milliseconds: after that the view behaves as ext4 does.
+        """
+        staging = inode.staging
+        if staging is not None and not staging.new and flags & os.O_ACCMODE == os.O_RDONLY:
+            if staging.dirty and staging.writer.pid != self.core.procs.group(caller.tid):
+                await staging.wait_done(READER_S)
+        elif flags & os.O_TRUNC and inode.still_until and inode.opens:
+            await inode.wait_closed(READER_S)
 
     def _regular(self, inode: Inode) -> bool:
         if inode.staging is not None or inode.path is None:
@@ -467,21 +483,6 @@ class FileSystem:
             other = view.by_path.get(inode.path or "\0")
             if other is not None and other is not inode and other.lookups > 0:
                 effects.attributes.append(other.ino)
-
-    def real_path(self, ino: int, *, write: bool = False) -> str:
-        """Return the file on disk that carries an inode's extended attributes. Raises OSError."""
-        inode = self.inode(ino)
-        if inode.path is None or inode.realm in (Realm.ROOT, Realm.CONTROL, Realm.PAST):
-            raise oserror(errno.ENOTSUP)
-        if write and inode.view.upper is None:
-            raise oserror(errno.EROFS)
-        realm = self.core.realm_of(inode)
-        if realm in REAL:
-            find = self.real.writable if write else self.real.path
-            return find(inode.view, inode.path, realm)
-        if inode.staging is not None and inode.staging.new:
-            raise oserror(errno.ENOTSUP)
-        return self.core.backing.at(inode.path)
 
 
 __all__ = ["Caller", "Change", "FileSystem", "Found", "Opened", "Past"]

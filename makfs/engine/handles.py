@@ -23,7 +23,7 @@ class Handle(Protocol):
 class TrackedHandle:
     """An open tracked file."""
 
-    __slots__ = ("append", "core", "fd", "file", "inode", "tid", "version", "writable")
+    __slots__ = ("append", "core", "fd", "file", "frozen", "in_place", "inode", "text", "tid", "version", "writable")
 
     def __init__(self, core: Core, inode: Inode, file: File, flags: int, tid: int) -> None:
         self.core = core
@@ -34,6 +34,9 @@ class TrackedHandle:
         self.tid = tid  # FUSE tells the caller at open only
         self.writable = flags & os.O_ACCMODE != os.O_RDONLY
         self.append = bool(flags & os.O_APPEND)
+        self.frozen = False  # reads one version, whatever is committed meanwhile, past the kernel's cache
+        self.text: bytes | None = None  # that version, if no descriptor has it
+        self.in_place = flags & (os.O_ACCMODE | os.O_TRUNC | os.O_APPEND) == os.O_RDWR
 
     def writer(self) -> Writer:
         """Return the process that opened the file."""
@@ -51,8 +54,14 @@ class TrackedHandle:
     def read(self, offset: int, size: int) -> bytes:
         """Return the view's bytes: staged ones if there are any, else the newest committed ones."""
         inode, file = self.inode, self.file
+        if self.frozen:
+            return self.text[offset : offset + size] if self.text is not None else os.pread(self.fd, size, offset)
         if inode.staging is not None:
             return inode.staging.read(offset, size)
+        if inode.shown is not None:
+            inode.shown.served += 1
+            file.believe(inode.view.number, self.core.procs.group(self.tid), inode.shown.belief)
+            return inode.shown.data[offset : offset + size]
         if inode.orphan_fd >= 0:
             return os.pread(inode.orphan_fd, size, offset)
         if file.owed is not None and inode.path is not None:

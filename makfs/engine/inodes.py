@@ -4,6 +4,10 @@ I1  `ino = view << 40 | incarnation << 32 | file id`: the low 32 bits of one pat
     (git keeps only these) and stable through edits and remounts.
 I2  A file id is the CRC-32 of the path, unless that is taken or the file was renamed; such exceptions are
     kept by the store, so a remount finds them again.
+I4  Attributes and pages of one inode are of one version: after a commit an inode shows the older version
+    until the kernel has dropped both and asked for neither meanwhile. An inode that somebody is reading
+    through the kernel's cache stands still for a moment, so that one reader's calls see one version and
+    offsets mean what was read.
 I3  An inode without a path is an orphan (unlinked or renamed over): it lives until the kernel forgets it
     and never commits.
 """
@@ -16,9 +20,12 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Protocol
 
+import trio
+
 from makfs.ids import RepoPath
 
 if TYPE_CHECKING:
+    from makfs.engine.files import Belief
     from makfs.engine.staging import Staging
     from makfs.engine.views import View
 
@@ -104,11 +111,22 @@ class MadeStat:
         )
 
 
+@dataclass(slots=True)
+class Shown:
+    """An older version that an inode goes on showing (I4)."""
+
+    data: bytes
+    st: StatLike
+    belief: "Belief"  # of who reads it
+    served: int = 0  # answers given from it
+
+
 class Inode:
     """One file or directory of one view, as the kernel knows it."""
 
     __slots__ = (
-        "ino", "is_dir", "last_stat", "lookups", "opens", "orphan_fd", "path", "realm", "staging", "view", "young_until",
+        "ino", "closed", "is_dir", "last_stat", "lookups", "opens", "orphan_fd", "path", "pinned", "realm",
+        "still_until", "shown", "staging", "view", "young_until",
     )  # fmt: skip
 
     def __init__(self, ino: int, view: "View", path: str, realm: Realm, is_dir: bool) -> None:
@@ -122,7 +140,31 @@ class Inode:
         self.staging: Staging | None = None
         self.young_until = 0.0  # monotonic; made by this view a moment ago: a rename over F is an edit of F
         self.last_stat: StatLike | None = None  # orphans only
+        self.shown: Shown | None = None  # what the kernel still believes, until it has been told
+        self.still_until = 0.0  # monotonic; somebody is reading it through the kernel's cache (I4)
+        self.closed: trio.Event | None = None  # somebody waits for that reader to close it
+        self.pinned = False  # the kernel holds its name without a time-out
         self.orphan_fd = -1  # the bytes of an orphan that somebody has open
+
+    def stand_still(self, seconds: float) -> None:
+        """Keep showing this version to a reader that has just opened the file."""
+        self.still_until = max(self.still_until, time.monotonic() + seconds)
+
+    def let_go(self) -> None:
+        """Note that the readers have closed the file."""
+        self.still_until = 0.0
+        if self.closed is not None:
+            self.closed.set()
+            self.closed = None
+
+    async def wait_closed(self, most_s: float) -> None:
+        """Wait until the readers have closed the file, at most so long and no longer than it stands still."""
+        left = min(most_s, self.still_until - time.monotonic())
+        if left > 0:
+            if self.closed is None:
+                self.closed = trio.Event()
+            with trio.move_on_after(left):
+                await self.closed.wait()
 
     @property
     def young(self) -> bool:

@@ -116,26 +116,8 @@ class Moves:
             with open(real, "rb", buffering=0) as file:
                 data = file.readall()
             self.names.save(view, move.new, data, st, move.maker, effects)
-        self._hand_over(move)
+        self.names.hand_over(view, move.old, move.new)
         self.real.unlink(view, move.old, move.old_realm)
-
-    @staticmethod
-    def _hand_over(move: Move) -> None:
-        """Settle which inode the new name has. The kernel has moved the old name's entry there.
-
-        A shadow's entry has no time-out, so the next look finds the inode that the file always had.
-        """
-        view = move.view
-        source, target = view.by_path.get(move.old), view.by_path.get(move.new)
-        if source is None:
-            return
-        if move.old_realm is Realm.SHADOW:
-            view.orphan(source)
-            return
-        if target is not None:
-            view.orphan(target)
-        view.moved(move.old, move.new)
-        source.realm = Realm.TRACKED
 
     def _leave(self, move: Move, effects: Effects) -> None:
         """A tracked file takes a private name: vim's backup, a file moved to an ignored folder."""

@@ -270,7 +270,25 @@ class Names:
         """Commit the source's text as an edit of the target, which keeps its identity."""
         data = self.core.backing.read(old)
         seq = self.save(view, new, data, st, maker, effects, removes=old)
+        self.hand_over(view, old, new)
         self.gone(view, old, seq, effects)
+
+    def hand_over(self, view: View, old: str, new: str) -> None:
+        """Settle which inode the new name has: the kernel has moved the old name's entry there.
+
+        If that entry has no time-out left, the next look finds the inode that the file always had; else the
+        old name's inode must be the file now.
+        """
+        source, target = view.by_path.get(old), view.by_path.get(new)
+        if source is None:
+            return
+        if not source.pinned and not source.opens:
+            view.orphan(source)
+            return
+        if target is not None:
+            view.orphan(target)
+        view.moved(old, new)
+        source.realm = Realm.TRACKED
 
     def save(
         self,
@@ -284,6 +302,10 @@ class Names:
     ) -> Seq:
         """Commit bytes that an editor put in the place of a file (or of none). Raises Refused."""
         core = self.core
+        there = core.backing.lstat(path)
+        if there is not None and not stat.S_ISREG(there.st_mode):
+            self.unlink(view, path, maker, effects)  # a link is replaced, not written through
+            there = None
         file = core.file(path)
         target = view.by_path.get(path)
         if target is not None:
@@ -291,7 +313,7 @@ class Names:
         pid = maker.writer.pid
         edit = Edit(
             view, path, data, file.belief(view.number, pid), maker.writer, like.st_mtime_ns, like=like,
-            take_mode=True, removes=removes, new=core.backing.lstat(path) is None,
+            take_mode=True, removes=removes, new=there is None,
         )  # fmt: skip
         try:
             landed = self.corridor.put(edit, effects)

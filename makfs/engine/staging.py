@@ -9,6 +9,8 @@ import tempfile
 import time
 from pathlib import Path
 
+import trio
+
 from makfs.engine.files import Belief
 from makfs.engine.procs import Writer
 
@@ -24,6 +26,7 @@ class Staging:
         "_size",
         "atime_ns",
         "base",
+        "done",
         "gid",
         "mode",
         "mtime_ns",
@@ -34,6 +37,7 @@ class Staging:
         "uid",
         "writer",
         "wrote",
+        "xattrs",
     )
 
     def __init__(self, data: bytes, base: Belief, writer: Writer, *, folder: Path, large_bytes: int) -> None:
@@ -53,6 +57,8 @@ class Staging:
         self.mtime_ns = time.time_ns()
         self.times_set = False  # utimensat(2) gave the time: the commit keeps it exactly
         self.atime_ns = 0
+        self.xattrs: dict[str, bytes] = {}  # of a new file
+        self.done: trio.Event | None = None  # somebody waits for the commit
         self.refusal: int | None = None  # refused at FLUSH; RELEASE decides
 
     @property
@@ -124,6 +130,15 @@ class Staging:
     def _moved(self) -> None:
         self.mtime_ns = time.time_ns()
         self.times_set = False
+
+    async def wait_done(self, most_s: float) -> None:
+        """Wait for the commit, at most so long after the last change."""
+        left = most_s - (time.time_ns() - self.mtime_ns) / 1e9
+        if left > 0:
+            if self.done is None:
+                self.done = trio.Event()
+            with trio.move_on_after(left):
+                await self.done.wait()
 
     def file(self) -> str:
         """Return a path by which the large staging's bytes can be read."""

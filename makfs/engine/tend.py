@@ -38,6 +38,7 @@ class Tender:
             self.publish_shadows(effects, min_age_s=self._core.config.view.shadow_s)
             if self._core.owed:
                 self.pay(effects)
+            self._thaw(effects)
             if self._outbox is not None:
                 await self._outbox.settle(effects)
 
@@ -80,6 +81,15 @@ class Tender:
         inode = view.by_path.get(path)
         if inode is not None:
             inode.realm = Realm.TRACKED
+
+    def _thaw(self, effects: Effects) -> None:
+        """Let files that were opened for reading and writing a while ago show the newest version (I4)."""
+        if self._outbox is None:
+            return
+        now = time.monotonic()
+        for inode in [inode for inode in self._outbox.still if inode.still_until < now]:
+            self._outbox.still.discard(inode)
+            effects.inodes.append(inode)
 
     def pay(self, effects: Effects) -> None:
         """Write through what an earlier failure left owed."""

@@ -65,13 +65,17 @@ class Tree:
         if realm is Realm.TRACKED and (is_dir or name == ".git"):
             realm = self.core.classifier.realm(path, is_dir=is_dir)
         inode = view.inode(path, realm, is_dir)
-        if inode.young and inode.opens == 0 and view.by_path.get(path) is inode:
-            return Found(inode, self.data.stat(inode) if realm is Realm.TRACKED else st, 0.0)
         if realm is Realm.GIT:
             return Found(inode, st, 0.0, 0.0)
         if realm is Realm.SCRATCH:
             return Found(inode, st, SHARED_S, SHARED_S)
-        return Found(inode, self.data.stat(inode) if self.core.owed else st)
+        shown: StatLike = st
+        if inode.shown is not None or self.core.owed:
+            shown = self.data.stat(inode)
+        if inode.young:
+            return Found(inode, shown, 0.0)
+        inode.pinned = True
+        return Found(inode, shown)
 
     def _private(self, folder: Inode, path: str) -> Found | None:
         """Return a name of the private layer, or what a scratch folder shows of the repository."""

@@ -256,31 +256,19 @@ class Operations(pyfuse3.Operations):
 
     @_edge
     async def getxattr(self, inode: int, name: bytes, ctx: pyfuse3.RequestContext) -> bytes:
-        if not name.startswith(b"user."):  # the kernel asks for security.capability at each write
-            raise FUSEError(errno.ENODATA)
-        return os.getxattr(self._fs.real_path(inode), name, follow_symlinks=False)
+        return self._fs.xattrs.get(self._fs.inode(inode), os.fsdecode(name))
 
     @_edge
     async def setxattr(self, inode: int, name: bytes, value: bytes, ctx: pyfuse3.RequestContext) -> None:
-        if not name.startswith(b"user."):
-            raise FUSEError(errno.ENOTSUP)
-        os.setxattr(self._fs.real_path(inode, write=True), name, value, follow_symlinks=False)
+        self._fs.xattrs.set(self._fs.inode(inode), os.fsdecode(name), value)
 
     @_edge
     async def removexattr(self, inode: int, name: bytes, ctx: pyfuse3.RequestContext) -> None:
-        if not name.startswith(b"user."):
-            raise FUSEError(errno.ENODATA)
-        os.removexattr(self._fs.real_path(inode, write=True), name, follow_symlinks=False)
+        self._fs.xattrs.remove(self._fs.inode(inode), os.fsdecode(name))
 
     @_edge
     async def listxattr(self, inode: int, ctx: pyfuse3.RequestContext) -> Sequence[bytes]:
-        try:
-            names = os.listxattr(self._fs.real_path(inode), follow_symlinks=False)
-        except OSError as error:
-            if error.errno == errno.ENOTSUP:
-                return []
-            raise
-        return [os.fsencode(name) for name in names if name.startswith("user.")]
+        return [os.fsencode(name) for name in self._fs.xattrs.names(self._fs.inode(inode))]
 
     @_edge
     async def statfs(self, ctx: pyfuse3.RequestContext) -> pyfuse3.StatvfsData:
