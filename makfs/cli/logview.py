@@ -15,15 +15,16 @@ _MONTHS = (
     *("January", "February", "March", "April", "May", "June"),
     *("July", "August", "September", "October", "November", "December"),
 )
+# No red and no yellow: those mean something.
 _AGENT_COLOURS = (
     "green",
     "cyan",
     "magenta",
     "blue",
-    "bright_red",
     "bright_green",
     "bright_cyan",
     "bright_magenta",
+    "bright_blue",
 )
 
 MAX_AGENT = 10  # columns; longer names are cut where the width is limited

@@ -67,7 +67,10 @@ def commands(
             yield from commands(command, (*path, name))
 
 
-def test_help_names_commands_and_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_names_commands_and_exit_codes(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     assert main.run(["--help"]) == 0
     assert capsys.readouterr().out == HELP
 
