@@ -7,13 +7,14 @@ I3  No uid is given twice, and none below `next_uid` is given anew.
 
 from collections.abc import Sequence
 from dataclasses import replace
+from enum import Enum, auto
 
 from makfs.ids import NodeUid
 from makfs.syntax import broken, tolerant
 from makfs.syntax.decode import decode, encoding_of, is_source
 from makfs.syntax.layout import without_mark
 from makfs.syntax.matching import match
-from makfs.syntax.naming import are_apart, renumber
+from makfs.syntax.naming import are_apart, named_like, renumber
 from makfs.syntax.node import Kind, Node, Source
 from makfs.syntax.splitting import MAX_BYTES, parse_pieces, split, to_nodes
 from makfs.syntax.window import Touched, WindowDoesNotParse, resplit, touched
@@ -51,63 +52,84 @@ def _afresh(
     return Source(tuple(nodes), new.valid), next_uid
 
 
+class _Verdict(Enum):
+    """What a window tells about the whole text, when it does not give its nodes."""
+
+    UNKNOWN = auto()
+    INVALID = auto()
+
+
 class _Identify:
-    """One text on one prior version of the file, both source and in one encoding."""
+    """One text on one prior version of the file, both source and in one encoding.
+
+    `place` is where the text differs from `prior`, `base_place` where from `base`, its last valid version.
+    """
 
     def __init__(self, prior: Source, text: bytes, place: Touched, encoding: str | None) -> None:
         self.prior, self.text, self.place, self.encoding = prior, text, place, encoding
-        self.nodes = prior.nodes
+        self.base = prior.nodes if prior.valid else prior.base
+        self.base_place = place if prior.valid else touched(self.base, text)
 
     def run(self, next_uid: int) -> tuple[Source, int] | None:
-        """Try the window, then the whole file, then newer grammars, then what is left of the base.
+        """Try the window, then the whole file, then newer grammars, then what is left of the prior.
 
         None if the text cannot be read.
         """
-        found, suspicious = self._window(newer=False)
-        if found is not None:
-            return self._put(found, next_uid)
+        found = self._window()
+        if not isinstance(found, _Verdict):
+            return self._put(*found, next_uid)
         decoded = decode(self.text, self.encoding)
         if decoded is None:
             return None
+        nodes = None if found is _Verdict.INVALID else self._whole(decoded)
+        if nodes is None:
+            return self._broken(next_uid)
+        nodes, next_uid = _with_uids(broken.expand(self.prior.nodes), nodes, next_uid)
+        return Source(tuple(nodes), True), next_uid
+
+    def _window(self) -> tuple[Touched, list[Node]] | _Verdict:
+        """Return the nodes of the touched range of the base, if they can be had alone."""
+        if not self.base:
+            return _Verdict.UNKNOWN
+        verdict = _Verdict.UNKNOWN
+        for newer in (False, True):
+            try:
+                found = resplit(self.base, self.text, self.base_place, self.encoding, newer=newer)
+            except WindowDoesNotParse as error:
+                verdict = _Verdict.UNKNOWN if error.is_open else _Verdict.INVALID
+                continue
+            return _Verdict.UNKNOWN if found is None else found
+        return verdict
+
+    def _whole(self, decoded: str) -> list[Node] | None:
+        """Return the whole text's nodes, None if no grammar accepts it."""
         lines = self.text.splitlines(keepends=True)
         pieces = parse_pieces(decoded, lines)
-        if pieces is None and suspicious:
-            # Were the text valid in a newer grammar, so would the window be: the whole need not be asked.
-            found, _ = self._window(newer=True)
-            return self._put(found, next_uid) if found is not None else self._broken(next_uid)
         if pieces is None:
             pieces, valid = tolerant.pieces(decoded, without_mark(lines))
             if not valid:
-                return self._broken(next_uid)
-        nodes, next_uid = _with_uids(broken.expand(self.nodes), to_nodes(pieces, lines), next_uid)
-        return Source(tuple(nodes), True), next_uid
+                return None
+        return to_nodes(pieces, lines)
 
-    def _window(self, *, newer: bool) -> tuple[list[Node] | None, bool]:
-        """Return the nodes of the touched range, if they can be had alone; and whether it does not parse."""
-        if not self.prior.valid:
-            return None, False
-        try:
-            return resplit(self.nodes, self.text, self.place, self.encoding, newer=newer), False
-        except WindowDoesNotParse:
-            return None, True
-
-    def _put(self, found: list[Node], next_uid: int) -> tuple[Source, int]:
-        """Put the nodes of the window into the file."""
-        head, old, tail = (
-            self.nodes[: self.place.low],
-            self.nodes[self.place.low : self.place.high],
-            self.nodes[self.place.high :],
-        )
-        if not are_apart(old, found, head + tail):
+    def _put(self, place: Touched, found: list[Node], next_uid: int) -> tuple[Source, int]:
+        """Put the nodes of a window into the base."""
+        low, high = place.low, place.high
+        head, old, tail = self.base[:low], self.base[low:high], self.base[high:]
+        named = named_like(old, found)
+        if named is None and not are_apart(old, found, head + tail):
             renamed = renumber((*head, *found, *tail))
-            head, found = tuple(renamed[: len(head)]), renamed[len(head) : len(head) + len(found)]
-            tail = tuple(renamed[len(head) + len(found) :])
+            head, named = tuple(renamed[:low]), renamed[low : low + len(found)]
+            tail = tuple(renamed[low + len(found) :])
+        found = found if named is None else named
+        if not self.prior.valid:
+            kept = {node.uid for node in head + tail}
+            old = tuple(node for node in broken.expand(self.prior.nodes) if node.uid not in kept)
         nodes, next_uid = _with_uids(old, found, next_uid)
         return Source((*head, *nodes, *tail), True), next_uid
 
     def _broken(self, next_uid: int) -> tuple[Source, int]:
-        """Keep what is left of the base; the rest is broken nodes that cover what they replace."""
-        parts = broken.draft(self.nodes, self.text, self.place, self.encoding)
+        """Keep what is left of the prior; the rest is broken nodes that cover what they replace."""
+        parts = broken.draft(self.prior.nodes, self.text, self.place, self.encoding)
         gaps = [part for part in parts if not part.kept]
         olds = [node for part in gaps for node in part.olds]
         lost = [*broken.expand(olds), *(node for node in olds if node.kind is Kind.BROKEN)]
@@ -116,7 +138,8 @@ class _Identify:
         alive = {node.uid for node in nodes}
         for part in gaps:
             part.news, nodes = nodes[: len(part.news)], nodes[len(part.news) :]
-        return Source(tuple(renumber(broken.cover(parts, alive))), False), next_uid
+        whole = renumber(broken.cover(parts, alive))
+        return Source(tuple(whole), False, self.base), next_uid
 
 
 def _with_uids(old: Sequence[Node], new: Sequence[Node], next_uid: int) -> tuple[list[Node], int]:

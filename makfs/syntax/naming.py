@@ -75,16 +75,27 @@ def renumber(nodes: Iterable[Node]) -> list[Node]:
     return found
 
 
-def are_apart(old: Iterable[Node], new: Iterable[Node], kept: Sequence[Node]) -> bool:
+def named_like(old: Sequence[Node], new: Sequence[Node]) -> list[Node] | None:
+    """Return `new` with the final names of `old`, which they replace; None if their bases differ."""
+    if len(old) != len(new) or any(_key(one) != _key(other) for one, other in zip(old, new, strict=True)):
+        return None
+    return [replace(node, scope=like.scope, name=like.name) for like, node in zip(old, new, strict=True)]
+
+
+def are_apart(old: Iterable[Node], new: Iterable[Node], kept: Iterable[Node]) -> bool:
     """Tell whether `new` may take the place of `old` among the kept nodes without any number changing."""
-    before, after = ([(*own_base(node), node.kind) for node in nodes] for nodes in (old, new))
-    if any(kind is Kind.CLASS for *_, kind in {*before} ^ {*after}):
+    before, after = set(map(_key, old)), set(map(_key, new))
+    if any(kind is Kind.CLASS for *_, kind in before ^ after):
         return False
-    names = {base for _, base, _ in before + after}
+    names = {base for _, base, _ in before | after}
     return not any(
         node.name in names or "~" in node.scope or (_has_number(node.name) and base_of(node.name) in names)
         for node in kept
     )
+
+
+def _key(node: Node) -> tuple[str, str, Kind]:
+    return (*own_base(node), node.kind)
 
 
 def _has_number(name: str) -> bool:

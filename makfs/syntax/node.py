@@ -66,6 +66,8 @@ class Source:
 
     nodes: tuple[Node, ...]
     valid: bool
+    # Not valid only: the nodes of the last valid version, () if unknown. Saves parsing the whole file again.
+    base: tuple[Node, ...] = field(default=(), repr=False, compare=False)
 
     @property
     def text(self) -> bytes:

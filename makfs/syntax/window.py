@@ -16,6 +16,7 @@ from makfs.syntax.node import Kind, Node
 from makfs.syntax.splitting import to_nodes
 
 _LF, _CR = 0x0A, 0x0D
+_TRIES = 3  # to widen a window before the whole file is asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,15 @@ class Touched:
 
 
 class WindowDoesNotParse(Exception):
-    """The window is not valid Python: the whole file is almost surely not either."""
+    """The window is not valid Python, and so the whole file is not, unless `is_open`.
+
+    A parser fails on what it has read so far, and before the window it has read valid statements. Only a
+    string left open, which the rest of the file may close, hides what the window means.
+    """
+
+    def __init__(self, is_open: bool) -> None:
+        super().__init__()
+        self.is_open = is_open
 
 
 def touched(nodes: Sequence[Node], text: bytes) -> Touched:
@@ -65,25 +74,56 @@ def starts_line(text: bytes, at: int) -> bool:
 
 def resplit(
     nodes: Sequence[Node], text: bytes, place: Touched, encoding: str | None, *, newer: bool = False
-) -> list[Node] | None:
-    """Return the nodes that replace [low, high), their names unique within the window only.
+) -> tuple[Touched, list[Node]] | None:
+    """Return what replaces which range of nodes; the names are unique within the window only.
 
-    None: a guard came back different. Raises WindowDoesNotParse. `newer`: ask the newer grammars too.
-    The tiling `nodes` must be of a valid text.
+    None: the change reaches further than its neighbours. Raises WindowDoesNotParse. `newer`: ask the newer
+    grammars too. The tiling `nodes` must be of a valid text.
     """
-    first, last = _with_guards(nodes, place)
-    begin = place.begin - sum(len(node.text) for node in nodes[first : place.low])
-    end = place.end + sum(len(node.text) for node in nodes[place.high : last])
-    scope = outer_scope(nodes[first]) if nodes else ""
-    found = split_inside(nodes, scope, first, text[begin:end], encoding, newer=newer)
-    if found is None:
-        return None
-    before, after = nodes[first : place.low], nodes[place.high : last]
-    inner = found[len(before) : len(found) - len(after)]
-    if len(found) < len(before) + len(after):
-        return None
-    guards = [*zip(before, found, strict=False), *zip(after, found[len(found) - len(after) :], strict=True)]
-    return inner if all(_is_same(one, other) for one, other in guards) else None
+    if place.low == place.high:
+        place = _wider(nodes, place, 1, 0)  # most insertions continue the node above
+    for _ in range(_TRIES):
+        first, last = _with_guards(nodes, place)
+        begin = place.begin - sum(len(node.text) for node in nodes[first : place.low])
+        end = place.end + sum(len(node.text) for node in nodes[place.high : last])
+        scope = outer_scope(nodes[first])
+        found = split_inside(nodes, scope, first, text[begin:end], encoding, newer=newer)
+        if found is None:
+            return None
+        before, after = place.low - first, last - place.high
+        above = _count_same(nodes[first : place.low], found)
+        below = _count_same(nodes[place.high : last][::-1], found[above:][::-1])
+        if (above, below) == (before, after):
+            return _narrowed(nodes, place, found[before : len(found) - after])
+        place = _wider(nodes, place, int(above < before), int(below < after))
+    return None
+
+
+def _wider(nodes: Sequence[Node], place: Touched, above: int, below: int) -> Touched:
+    """Return a range with so many nodes more on either side, where there are any."""
+    low, high = max(place.low - above, 0), min(place.high + below, len(nodes))
+    begin = place.begin - sum(len(node.text) for node in nodes[low : place.low])
+    return Touched(low, high, begin, place.end + sum(len(node.text) for node in nodes[place.high : high]))
+
+
+def _narrowed(nodes: Sequence[Node], place: Touched, inner: list[Node]) -> tuple[Touched, list[Node]]:
+    """Leave out what turned out to be unchanged at either end."""
+    old = nodes[place.low : place.high]
+    above = _count_same(old, inner)
+    below = _count_same(old[above:][::-1], inner[above:][::-1])
+    begin = place.begin + sum(len(node.text) for node in old[:above])
+    end = place.end - sum(len(node.text) for node in old[len(old) - below :])
+    return Touched(place.low + above, place.high - below, begin, end), inner[above : len(inner) - below]
+
+
+def _count_same(old: Sequence[Node], new: Sequence[Node]) -> int:
+    """Return how many nodes from the first on are the same in all but uid and number."""
+    count = 0
+    for one, other in zip(old, new, strict=False):
+        if not _is_same(one, other):
+            break
+        count += 1
+    return count
 
 
 def _with_guards(nodes: Sequence[Node], place: Touched) -> tuple[int, int]:
@@ -122,7 +162,7 @@ def split_inside(
     """
     decoded = decode(text, encoding)
     if decoded is None:
-        raise WindowDoesNotParse
+        raise WindowDoesNotParse(is_open=False)
     around = _headers(nodes, scope, at)
     lines = [*(line.encode("ascii", "replace") for line in around), *text.splitlines(keepends=True)]
     seen = lines if at else without_mark(lines)
@@ -140,7 +180,7 @@ def _parse(decoded: str, lines: list[bytes], at_start: bool, newer: bool) -> lis
         return lay_out(lines, by_ast.statements(tree, lines), at_start=at_start)
     pieces, valid = tolerant.pieces(decoded, lines, at_start=at_start) if newer else ([], False)
     if not valid:
-        raise WindowDoesNotParse
+        raise WindowDoesNotParse(is_open="unterminated" in str(tree))
     return pieces
 
 
