@@ -95,7 +95,8 @@ class Names:
 
     def _made(self, path: str, seq: Seq, view: View, effects: Effects) -> None:
         file = self.core.file(path)
-        file.version, file.deleted_by, file.source = seq, 0, None
+        file.version, file.deleted_by, file.kept, file.source = seq, 0, 0, None
+        file.beliefs.clear()
         view.commits += 1
         self.core.note_name(effects, path, own=view)
 
@@ -193,13 +194,21 @@ class Names:
         view.commits += 1
         self.gone(view, path, commit.seq, effects)
 
-    def gone(self, view: View | None, path: str, seq: Seq, effects: Effects) -> None:
-        """Take a path that no longer exists at head from all tables (M1, M3)."""
+    def gone(self, view: View, path: str, seq: Seq, effects: Effects, *, moved: bool = False) -> None:
+        """Take a path that no longer exists at head from all tables (M1, M3).
+
+        A file that was removed, not `moved`, may be made again a moment later (git and vim replace files so):
+        what was read of it stays known.
+        """
         core = self.core
         file = core.file(path)
         file.kept = file.version if file.version > 0 else -1
+        st = core.backing.lstat(path)
+        if moved or st is None or not stat.S_ISREG(st.st_mode):
+            file.kept = 0
+            file.beliefs.clear()
         file.version, file.signature, file.source = seq, None, None
-        file.deleted_by = view.number if view is not None else -1
+        file.deleted_by = view.number
         core.note_name(effects, path, own=view)
         for other in core.views.values():
             inode = other.by_path.get(path)
@@ -271,7 +280,7 @@ class Names:
         data = self.core.backing.read(old)
         seq = self.save(view, new, data, st, maker, effects, removes=old)
         self.hand_over(view, old, new)
-        self.gone(view, old, seq, effects)
+        self.gone(view, old, seq, effects, moved=True)
 
     def hand_over(self, view: View, old: str, new: str) -> None:
         """Settle which inode the new name has: the kernel has moved the old name's entry there.
