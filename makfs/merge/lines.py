@@ -1,7 +1,8 @@
 """How two texts differ, line by line: the smallest steps that turn one list of lines into another.
 
-D1  Replacing every hunk's lines of `old` by its lines of `new` gives `new`; between hunks the texts are equal.
-D2  Hunks ascend and never touch: at least one equal line of `old` lies between two of them.
+D1  Replacing every hunk's lines of `old` by its lines of `new` gives `new`; between hunks both are equal.
+D2  Hunks ascend and never touch: at least one equal line of `old` that is not blank lies between two of
+    them. Blank lines occur everywhere, so a match of blank lines alone says nothing about what stayed.
 D3  Cost is bounded for any input: lines that occur once on both sides anchor the comparison (patience diff,
     Cohen 2005), what lies between anchors is compared exactly while it is small, else it is one hunk.
 D4  A hunk that may slide (its first line equals the line after it) stands as low as it can, so that an
@@ -197,7 +198,7 @@ def _hunks(old: Lines, new: Lines, runs: Sequence[tuple[int, int, int]]) -> list
 
 
 def _compact(old: Lines, new: Lines, hunks: list[list[int]]) -> tuple[Hunk, ...]:
-    """Slide pure additions and deletions down as far as equal lines allow; join hunks that meet (D2, D4)."""
+    """Slide pure additions and deletions down as far as equal lines allow, then join (D2, D4)."""
     done: list[list[int]] = []
     for index in range(len(hunks) - 1, -1, -1):
         hunk = hunks[index]
@@ -206,7 +207,7 @@ def _compact(old: Lines, new: Lines, hunks: list[list[int]]) -> tuple[Hunk, ...]
             _slide(new, hunk, 2, limit - hunk[1])
         elif hunk[2] == hunk[3]:
             _slide(old, hunk, 0, limit - hunk[1])
-        if done and hunk[1] == limit:
+        if done and not any(old[at].strip() for at in range(hunk[1], limit)):
             done[-1][0], done[-1][2] = hunk[0], hunk[2]
         else:
             done.append(hunk)

@@ -20,6 +20,14 @@ class Clash:
     mine: tuple[int, int]
     head: tuple[int, int]
 
+    @property
+    def place(self) -> str:
+        """Say where the clash is, for people: lines count from 1."""
+        first, last = self.base[0] + 1, self.base[1]
+        if last < first:
+            return f"both sides inserted lines before line {first} of the text they started from"
+        return f"lines {first} to {last} of the text they started from"
+
 
 @dataclass(slots=True)
 class _Region:
