@@ -28,6 +28,7 @@ from makfs.store.model import (
 from makfs.store.sqlite import SqliteStore
 
 LARGE_BYTES = 60
+MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # hundreds of stores, none worth an fsync
 ABSENT = FileState(FileKind.ABSENT)
 FOLDERS = ["", "pkg", "pkg/sub", "pkg0", "caf\udce9", "caf\udce9/%"]
 PATHS = [
@@ -91,7 +92,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.directory = Path(tempfile.mkdtemp())
+        self.directory = Path(tempfile.mkdtemp(dir=MEMORY))
         self.store = SqliteStore.open(self.directory, large_bytes=LARGE_BYTES)
         self.model = Model()
         self.exceptions: dict[RepoPath, int] = {}

@@ -194,6 +194,12 @@ def test_maintain_leaves_a_log_that_somebody_still_reads(tmp_path: Path) -> None
     store.close()
 
 
+def test_maintain_never_waits_with_the_write_lock_in_its_hand(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    assert store._log._keep().conn.execute("PRAGMA busy_timeout").fetchone() == (0,)
+    store.close()
+
+
 # -- a full disk
 
 
@@ -208,7 +214,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     if mounted.returncode:
         pytest.skip(f"a full disk needs a small tmpfs, and mounting one needs root: {mounted.stderr.strip()}")
     yield place
-    subprocess.run(["umount", str(place)], check=True)
+    subprocess.run(["umount", "--lazy", str(place)], check=True)  # also under a store a failed test left open
 
 
 def _fits(file: io.FileIO, size: int) -> bool:

@@ -1,7 +1,7 @@
 """Look-ups walk indexes, not tables. Asserted on the plans SQLite makes for a store of 100,000 revisions."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Self
 
 import pytest
@@ -68,8 +68,13 @@ class Recorder:
         return [step for step in steps if step.startswith("SCAN") and "json_each" not in step]
 
 
+def finish_effects_and_write(store: SqliteStore) -> None:
+    store.effects_done([REVISIONS - 1])
+    store.set_meta("k", "v")
+
+
 PATH = RepoPath("d7/sub/f3")
-LOOKUPS = {
+LOOKUPS: dict[str, Callable[[SqliteStore], object]] = {
     "revision at a seq": lambda store: store.revision(PATH, Seq(50_000)),
     "revision, newest": lambda store: store.revision(RepoPath("d9/sub/f1")),
     "revision, unknown": lambda store: store.revision(RepoPath("nowhere")),
@@ -88,7 +93,7 @@ LOOKUPS = {
     "commit": lambda store: store.commit(
         draft(change(PATH, file_state([b"y\n"])), change("new", file_state([])))
     ),
-    "lazies": lambda store: (store.effects_done([REVISIONS - 1]), store.set_meta("k", "v")),
+    "lazies": finish_effects_and_write,
 }
 
 
@@ -116,3 +121,28 @@ def test_a_scan_would_be_noticed(store: SqliteStore) -> None:
     with Recorder(store) as recorder:
         store._connection.execute("SELECT count(*) FROM revision WHERE size_bytes = 17")
     assert recorder.scans() != []
+
+
+def statements_of_a_one_node_edit(store: SqliteStore, nodes: int) -> list[str]:
+    """Return what a commit asks of the database when one node of many has a new text."""
+    path, texts = RepoPath(f"edited/{nodes}"), [b"x = %d\n" % number for number in range(nodes)]
+    store.commit(draft(change(path, file_state(texts))))
+    texts[nodes // 2] = b"x = 'new %d'\n" % nodes
+    with Recorder(store) as recorder:
+        store.commit(draft(change(path, file_state(texts))))
+    return [statement.partition("(")[0].partition(" WHERE")[0] for statement in recorder.statements]
+
+
+def test_a_one_node_edit_asks_the_same_of_a_small_file_as_of_a_large_one(store: SqliteStore) -> None:
+    small, large = (statements_of_a_one_node_edit(store, nodes) for nodes in (2, 800))
+    assert small == large
+    assert len(large) < 10
+
+
+def test_an_effect_that_is_done_is_deleted_once(store: SqliteStore) -> None:
+    _, effects = store.commit(draft(change("owed", file_state([b"1"]))))
+    store.effects_done(effect.effect for effect in effects)
+    with Recorder(store) as recorder:
+        store.set_meta("k", "1")
+        store.set_meta("k", "2")
+    assert sum(statement.startswith("DELETE FROM effect") for statement in recorder.statements) == 1

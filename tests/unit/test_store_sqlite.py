@@ -259,6 +259,15 @@ def test_a_uid_given_by_the_caller_is_kept_and_never_given_to_another_file(store
     assert (file_of(store, A), file_of(store, B)) == (40, 41)
 
 
+def test_a_uid_given_for_a_moved_file_is_not_that_of_the_file_it_replaced(store: SqliteStore) -> None:
+    moved = FileChange(B, ONE, file=FileUid(40), origin=TWO, moved_from=A)
+    store.commit(draft(change(A, ABSENT, origin=ONE), moved))
+    replaced = store.revision(B, Seq(0))
+    assert replaced is not None
+    assert replaced.file not in (0, 40)
+    assert file_of(store, B) == 40
+
+
 def test_uids_are_never_used_twice_also_after_reopening(store: SqliteStore) -> None:
     store.commit(draft(change(A, file_state([b"x"], [7]), edits=(edit(A, 9, b"gone", None, op="delete"),))))
     assert store.next_node_uid() == 10
