@@ -6,17 +6,19 @@ member are a TAIL in the class's scope. Rendering a file is `Source.text`.
 """
 
 from makfs.syntax.change import address, diff, lines, only_space_differs
-from makfs.syntax.cst import ImportItem, import_items, signature_hash
+from makfs.syntax.cst import ImportItem, ImportStatement, import_items, import_statements, signature_hash
 from makfs.syntax.decode import is_source
 from makfs.syntax.identity import identify
 from makfs.syntax.naming import base_of
 from makfs.syntax.node import Change, Kind, Node, NodeChange, Op, Source
+from makfs.syntax.restoring import restore
 from makfs.syntax.splitting import MAX_BYTES, parses, split
 
 __all__ = [
     "MAX_BYTES",
     "Change",
     "ImportItem",
+    "ImportStatement",
     "Kind",
     "Node",
     "NodeChange",
@@ -27,10 +29,12 @@ __all__ = [
     "diff",
     "identify",
     "import_items",
+    "import_statements",
     "is_source",
     "lines",
     "only_space_differs",
     "parses",
+    "restore",
     "signature_hash",
     "split",
 ]

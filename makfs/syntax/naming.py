@@ -84,10 +84,10 @@ def named_like(old: Sequence[Node], new: Sequence[Node]) -> list[Node] | None:
 
 def are_apart(old: Iterable[Node], new: Iterable[Node], kept: Iterable[Node]) -> bool:
     """Tell whether `new` may take the place of `old` among the kept nodes without any number changing."""
-    before, after = set(map(_key, old)), set(map(_key, new))
-    if any(kind is Kind.CLASS for *_, kind in before ^ after):
+    changed = {*map(_key, old), *map(_key, new)}
+    if any(kind is Kind.CLASS for *_, kind in changed):
         return False
-    names = {base for _, base, _ in before | after}
+    names = {base for _, base, _ in changed}
     return not any(
         node.name in names or "~" in node.scope or (_has_number(node.name) and base_of(node.name) in names)
         for node in kept

@@ -10,6 +10,9 @@ from dataclasses import replace
 from makfs.syntax import by_ast, by_tree, cst
 from makfs.syntax.layout import Piece, lay_out
 from makfs.syntax.node import Kind
+from makfs.syntax.statement import Statement
+
+_JOINED = 3  # tree-sitter's pieces to put together before a piece counts as not parsed
 
 
 def pieces(decoded: str, lines: Sequence[bytes], *, at_start: bool = True) -> tuple[list[Piece], bool]:
@@ -17,13 +20,12 @@ def pieces(decoded: str, lines: Sequence[bytes], *, at_start: bool = True) -> tu
 
     `lines` are the bytes of `decoded`, without a byte order mark.
     """
-    found = lay_out(lines, by_tree.statements(decoded), at_start=at_start)
+    parts = decoded.encode("utf-8", "surrogatepass").splitlines(keepends=True)
+    found = lay_out(lines, _statements(decoded, parts), at_start=at_start)
     result: list[Piece] = []
     valid = True
-    parts = decoded.encode("utf-8", "surrogatepass").splitlines(keepends=True)
     for subtree in _subtrees(found):
-        text = b"".join(parts[subtree[0].first : subtree[-1].end]).decode("utf-8", "surrogatepass")
-        if _accepts(text):
+        if _accepts(_text(parts, subtree[0].first, subtree[-1].end)):
             result.extend(_unbroken(piece) for piece in subtree)
             continue
         valid = False
@@ -33,6 +35,59 @@ def pieces(decoded: str, lines: Sequence[bytes], *, at_start: bool = True) -> tu
             broken = replace(broken, first=before.first, core=before.core)
         result.append(broken)
     return result, valid
+
+
+def _text(parts: Sequence[bytes], first: int, end: int) -> str:
+    return b"".join(parts[first:end]).decode("utf-8", "surrogatepass")
+
+
+def _statements(decoded: str, parts: Sequence[bytes]) -> list[Statement]:
+    """Return tree-sitter's statements, but the running Python's own where it can parse them.
+
+    So text that needs no newer grammar has the same nodes beside text that does and alone.
+    """
+    groups = _by_lines(by_tree.statements(decoded))
+    found: list[Statement] = []
+    at = 0
+    while at < len(groups):
+        for end in range(at + 1, min(at + _JOINED, len(groups)) + 1):
+            first = groups[at][0].first
+            tree = by_ast.parse(_text(parts, first, max(each.last for each in groups[end - 1]) + 1))
+            if not isinstance(tree, Exception):
+                found += _shifted(by_ast.statements(tree, parts[first:]), first, not found)
+                at = end
+                break
+        else:
+            found += groups[at]
+            at += 1
+    return found
+
+
+def _by_lines(statements: list[Statement]) -> list[list[Statement]]:
+    """Group the statements that share a line."""
+    groups: list[list[Statement]] = []
+    last = -1
+    for statement in statements:
+        if statement.first > last:
+            groups.append([])
+        groups[-1].append(statement)
+        last = max(last, statement.last)
+    return groups
+
+
+def _shifted(statements: list[Statement], by: int, may_be_docstring: bool) -> list[Statement]:
+    """Return the statements of a part of a text as statements of the whole."""
+    for index, statement in enumerate(statements):
+        _move(statement, by)
+        statement.docstring = statement.docstring and may_be_docstring and index == 0
+    return statements
+
+
+def _move(statement: Statement, by: int) -> None:
+    statement.first += by
+    statement.last += by
+    for member in statement.body:
+        _move(member, by)
 
 
 def _subtrees(found: Sequence[Piece]) -> Iterator[list[Piece]]:

@@ -94,9 +94,23 @@ def resplit(
         above = _count_same(nodes[first : place.low], found)
         below = _count_same(nodes[place.high : last][::-1], found[above:][::-1])
         if (above, below) == (before, after):
-            return _narrowed(nodes, place, found[before : len(found) - after])
+            inner = found[before : len(found) - after]
+            return _narrowed(nodes, place, inner) if _keeps_margins(nodes, place, inner) else None
         place = _wider(nodes, place, int(above < before), int(below < after))
     return None
+
+
+def _keeps_margins(nodes: Sequence[Node], place: Touched, inner: Sequence[Node]) -> bool:
+    """Tell whether touched classes that reach beyond the window are indented as before: comments below
+    their last member are theirs or not by that."""
+    if place.high == len(nodes):
+        return True
+    margins = {base_scope(node.scope): _margin(node.core) for node in inner if node.kind is Kind.CLASS}
+    return all(
+        margins.get(base_scope(node.scope)) == _margin(node.core)
+        for node in nodes[place.low : place.high]
+        if node.kind is Kind.CLASS and is_inside(nodes[place.high], node.scope)
+    )
 
 
 def _wider(nodes: Sequence[Node], place: Touched, above: int, below: int) -> Touched:
@@ -129,17 +143,20 @@ def _count_same(old: Sequence[Node], new: Sequence[Node]) -> int:
 def _with_guards(nodes: Sequence[Node], place: Touched) -> tuple[int, int]:
     """Return the range of nodes to parse: the touched ones and a guard on either side.
 
-    A guard must stand alone: comments (TAIL) need a statement above, a class header a member below.
+    A guard must hold a whole statement: comments alone (TAIL) do not, nor a class header without a member.
     """
     first = max(place.low - 1, 0)
     while first and nodes[first].kind is Kind.TAIL:
         first -= 1
     last = min(place.high + 1, len(nodes))
-    while last < len(nodes) and place.high < last and nodes[last - 1].kind is Kind.CLASS:
-        if not is_inside(nodes[last], nodes[last - 1].scope):
-            break
+    while place.high < last < len(nodes) and _needs_next(nodes[last - 1], nodes[last]):
         last += 1
     return first, last
+
+
+def _needs_next(node: Node, after: Node) -> bool:
+    """Tell whether a node alone says too little to end a window with."""
+    return node.kind is Kind.TAIL or (node.kind is Kind.CLASS and is_inside(after, node.scope))
 
 
 def is_inside(node: Node, scope: str) -> bool:
