@@ -6,9 +6,10 @@ member are a TAIL in the class's scope. Rendering a file is `Source.text`.
 """
 
 from makfs.syntax.change import address, diff, lines, only_space_differs
-from makfs.syntax.cst import ImportItem, ImportStatement, import_items, import_statements, signature_hash
+from makfs.syntax.cst import signature_hash
 from makfs.syntax.decode import is_source
 from makfs.syntax.identity import identify
+from makfs.syntax.imports import ImportItem, ImportStatement, import_items, import_statements
 from makfs.syntax.naming import base_of
 from makfs.syntax.node import Change, Kind, Node, NodeChange, Op, Source
 from makfs.syntax.restoring import restore

@@ -29,8 +29,9 @@ _BLOCKS: dict[type[ast.AST], str] = {
     ast.Match: "#match",
 }
 _ASSIGNMENTS: tuple[type[ast.AST], ...] = (ast.Assign, ast.AnnAssign, ast.AugAssign)
-if hasattr(ast, "TypeAlias"):
-    _ASSIGNMENTS = (*_ASSIGNMENTS, ast.TypeAlias)
+_TYPE_ALIAS: type[ast.AST] | None = getattr(ast, "TypeAlias", None)  # since Python 3.12
+if _TYPE_ALIAS is not None:
+    _ASSIGNMENTS = (*_ASSIGNMENTS, _TYPE_ALIAS)
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _SCOPES = (*_FUNCTIONS, ast.ClassDef, ast.Lambda)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)

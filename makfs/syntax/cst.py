@@ -1,4 +1,4 @@
-"""The concrete-syntax room: imports as items, signatures as hashes, newer grammars. One node at a time.
+"""The concrete-syntax room: signatures as hashes, and the last word on newer grammars. One node at a time.
 
 Importing libcst takes 150 ms and parsing with it is slow, so it is imported when first needed and is never
 given a whole file. Its parser recurses on the machine's stack: text that nests too deeply would end the
@@ -7,7 +7,6 @@ process, and is refused here (`is_deep`).
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from makfs.syntax.by_tree import is_deep
@@ -23,107 +22,9 @@ MAX_BYTES = 100_000
 _WRAPPER = "class _:\n"
 
 
-@dataclass(frozen=True, slots=True)
-class ImportItem:
-    """One name that an import statement asks for.
-
-    `import a.b as c` is ("", "a.b", "c"), `from ..a import b` is ("..a", "b", None), a star is the name "*".
-    """
-
-    module: str
-    name: str
-    alias: str | None
-    statement: int  # place of the statement in its run, from 0
-
-    @property
-    def bound(self) -> str:
-        """Return the name it binds in its scope."""
-        return self.alias or (self.name if self.module else self.name.partition(".")[0])
-
-
-@dataclass(frozen=True, slots=True)
-class ImportStatement:
-    """One line of import statements, with its bytes: `lead` (comments, blank lines) and `core`.
-
-    `plain` tells that the core holds one statement and nothing but it: no comment, no `;`.
-    """
-
-    lead: bytes
-    core: bytes
-    items: tuple[ImportItem, ...]
-    plain: bool
-
-
 def accepts(text: str) -> bool:
     """Tell whether libcst's grammar, newer than the running Python's may be, accepts a text."""
     return _module(text) is not None
-
-
-def import_statements(text: bytes) -> tuple[ImportStatement, ...] | None:
-    """Return the statements of an import run; their leads and cores concatenate to the text exactly.
-
-    None if the text holds anything else, or cannot be given back byte for byte.
-    """
-    import libcst as cst
-
-    module, body = _suite(text)
-    if module is None:
-        return None
-    found: list[ImportStatement] = []
-    for number, line in enumerate(body):
-        if not isinstance(line, cst.SimpleStatementLine):
-            return None
-        small = [each for each in line.body if isinstance(each, (cst.Import, cst.ImportFrom))]
-        if len(small) != len(line.body):
-            return None
-        items = tuple(item for each in small for item in _items(module, each, number))
-        code = module.code_for_node(line)
-        bare = module.code_for_node(line.with_changes(leading_lines=()))
-        if not code.endswith(bare):
-            return None
-        lead = code[: len(code) - len(bare)]
-        plain = len(small) == 1 and "#" not in bare and ";" not in bare
-        found.append(ImportStatement(lead.encode(), bare.encode(), items, plain))
-    return _exactly(found, text)
-
-
-def import_items(text: bytes) -> tuple[ImportItem, ...] | None:
-    """Return the names an import run asks for, in order; None if the text is not imports alone."""
-    run = import_statements(text)
-    return None if run is None else tuple(item for statement in run for item in statement.items)
-
-
-def _exactly(found: list[ImportStatement], text: bytes) -> tuple[ImportStatement, ...] | None:
-    """Return the statements if they tile the text; what libcst leaves at either end goes to the nearest."""
-    joined = b"".join(each.lead + each.core for each in found)
-    at = text.find(joined) if found else -1
-    if at < 0:
-        return None
-    first, last = found[0], found[-1]
-    found[0] = ImportStatement(text[:at] + first.lead, first.core, first.items, first.plain)
-    if len(found) == 1:
-        last = found[0]
-    rest = text[at + len(joined) :]
-    found[-1] = ImportStatement(last.lead, last.core + rest, last.items, last.plain and not rest.strip())
-    return tuple(found)
-
-
-def _items(
-    module: "libcst.Module", node: "libcst.Import | libcst.ImportFrom", number: int
-) -> Iterator[ImportItem]:
-    import libcst as cst
-
-    source = ""
-    if isinstance(node, cst.ImportFrom):
-        dotted = module.code_for_node(node.module) if node.module else ""
-        source = "." * len(node.relative) + dotted
-    if isinstance(node.names, cst.ImportStar):
-        yield ImportItem(source, "*", None, number)
-        return
-    for alias in node.names:
-        alias_name = alias.asname.name if alias.asname else None
-        bound = alias_name.value if isinstance(alias_name, cst.Name) else None
-        yield ImportItem(source, module.code_for_node(alias.name), bound, number)
 
 
 def signature_hash(node: Node) -> bytes:
