@@ -24,6 +24,7 @@ from makfs.errors import Refused, StoreFull
 from makfs.ids import EXTERNAL, AgentId, RepoPath, Seq
 from makfs.merge import Conflict, merge_file
 from makfs.store.model import Commit, CommitDraft, FileChange, FileKind, FileState, Refusal
+from makfs.syntax import is_source
 
 log = logging.getLogger(__name__)
 NOBODY = Writer(0, "")
@@ -78,10 +79,23 @@ class Corridor:
         state_mode = stat.S_IMODE(edit.like.st_mode if edit.take_mode and edit.like else st.st_mode)
         if result == head and state_mode == stat.S_IMODE(st.st_mode) and edit.removes is None:
             file.believe(edit.view.number, edit.writer.pid, self._belief(file, edit.data, head))
+            if not is_source(path):
+                self._touch(edit, file, effects)
             return Landed(None, head, head != edit.data)
         like = MadeStat.like(edit.like if edit.take_mode and edit.like else st)
         like.st_mode = stat.S_IFREG | state_mode
         return self._land(edit, file, head, result, like, effects)
+
+    def _touch(self, edit: Edit, file: File, effects: Effects) -> None:
+        """Let a write of the bytes that are there move the mtime: make(1) and its like go by that.
+
+        Source is left alone: agents and git take a new mtime for a new text.
+        """
+        core = self.core
+        at = core.backing.at(edit.path)
+        os.utime(at, ns=(edit.atime_ns or edit.mtime_ns, edit.mtime_ns), follow_symlinks=False)
+        core.adopt(edit.path, os.lstat(at))
+        core.note_content(effects, edit.path)
 
     def _put_absent(self, edit: Edit, file: File, effects: Effects) -> Landed:
         """Commit an edit of a path where nothing is now: a new file, or one deleted meanwhile."""
