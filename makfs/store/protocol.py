@@ -36,6 +36,14 @@ class Store(Protocol):
         """Make everything committed so far survive a power loss (fsync of the log)."""
         ...
 
+    def maintain(self) -> bool:
+        """Do housekeeping that has become worth its while; tell whether there was any.
+
+        For a worker thread, every second or so and best when nobody writes; commits may go on meanwhile.
+        Not beside `close`.
+        """
+        ...
+
     def next_node_uid(self) -> NodeUid:
         """Return the first uid never used; `commit` learns of used ones from its draft."""
         ...

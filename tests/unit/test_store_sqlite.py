@@ -315,13 +315,17 @@ def test_an_effect_done_is_never_pending_again(store: SqliteStore) -> None:
 
 
 def test_a_commit_is_logged_as_it_was_answered(store: SqliteStore) -> None:
+    store.commit(draft(change(A, TWO)))
     edits = tuple(edit(A, uid, b"old", b"%d" % uid, name=f"f{uid}") for uid in range(1, 61))
     answered, _ = store.commit(
         draft(change(B, TWO), change(A, ONE, edits=edits), note="n", program="p\udcff")
     )
     assert answered.paths == (B, A)
     assert (answered.nodes_changed, len(answered.addresses)) == (60, 50)
-    assert store.log(LogQuery()) == [answered]
+    assert store.log(LogQuery(limit=1)) == [answered]
+    whole = store.detail(answered.seq)
+    assert whole is not None
+    assert tuple(revision.path for revision in whole.files) == (B, A)
 
 
 def test_the_log_is_newest_first_and_filters_by_agent_path_and_place(store: SqliteStore) -> None:
