@@ -12,6 +12,7 @@ from makfs.syntax.node import Kind
 from makfs.syntax.statement import Statement, role
 
 _FILENAME = "<makfs>"
+_WARNED = re.compile("escape|literal")
 
 # Parsing somebody's file must not print warnings about that file (bad escapes, `is` with a literal).
 for _category in (SyntaxWarning, DeprecationWarning):
@@ -39,6 +40,16 @@ _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 def parse(text: str) -> ast.Module | Exception:
     """Return the tree, or the error; anything a parser may raise on somebody's bytes is caught here."""
+    error = _parse(text)
+    if isinstance(error, SyntaxError) and _WARNED.search(str(error)):
+        # Where warnings are made errors, the parser raises them as such; the text may still be valid.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return _parse(text)
+    return error
+
+
+def _parse(text: str) -> ast.Module | Exception:
     try:
         return ast.parse(text, _FILENAME)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:

@@ -130,5 +130,5 @@ def _module(text: str) -> "libcst.Module | None":
         return None
     try:
         return cst.parse_module(text)
-    except (cst.ParserSyntaxError, ValueError, RecursionError, MemoryError):
+    except (cst.ParserSyntaxError, SyntaxError, ValueError, RecursionError, MemoryError):
         return None

@@ -10,7 +10,7 @@ SUFFIXES = (".py", ".pyi")
 BOM = codecs.BOM_UTF8
 _COOKIE = re.compile(rb"[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")
 _BLANK = re.compile(rb"[ \t\f]*(?:#|$)")
-_PROBE = bytes(range(128)) + rb"a-b \n \u000a \x41 +AAo- ~{~"
+_PROBE = bytes(range(128)) + rb"a-b \n \u000a \x41 +AAo- ~{~"  # where other codecs escape
 
 
 def is_source(path: str) -> bool:
@@ -32,7 +32,7 @@ def encoding_of(text: bytes) -> str | None:
     try:
         name = codecs.lookup(cookie).name
         plain = _PROBE.decode(name) == _PROBE.decode("ascii")
-    except (LookupError, ValueError, AttributeError, TypeError):
+    except (LookupError, ValueError, AttributeError, TypeError, Warning):
         return None
     if not plain or name.startswith("iso2022") or (text.startswith(BOM) and name != "utf-8"):
         return None

@@ -4,6 +4,7 @@ tree-sitter cuts it; each top-level piece is then judged alone, by the running P
 that fails, by libcst's newer grammar. Pieces nobody accepts are broken, and the text is not valid.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -12,6 +13,8 @@ from makfs.syntax.layout import Piece, lay_out
 from makfs.syntax.node import Kind
 from makfs.syntax.statement import Statement
 
+# What every Python refuses for its meaning, and a grammar alone lets through.
+_NEVER = re.compile("too many|unicode error|bytes can only contain|unpacking cannot be used")
 _JOINED = 3  # tree-sitter's pieces to put together before a piece counts as not parsed
 
 
@@ -112,7 +115,4 @@ def _accepts(text: str) -> bool:
     error = by_ast.parse(text)
     if not isinstance(error, SyntaxError) or isinstance(error, IndentationError):
         return not isinstance(error, Exception)
-    # What every Python refuses for its meaning, a grammar alone lets through.
-    if "repeated" in str(error) or "too many" in str(error):
-        return False
-    return cst.accepts(text)
+    return not _NEVER.search(str(error)) and cst.accepts(text)
