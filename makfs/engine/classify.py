@@ -24,6 +24,7 @@ class Classifier:
         self.is_shadow = is_shadow
         self._specs: list[tuple[str, GitIgnoreSpec]] = []
         self._folders: dict[str, bool] = {}
+        self.generation = 0  # of the rules; a verdict by name alone stands as long as this does
         self._nested = self._tracked_ignore_files()
         self.reload()
 
@@ -35,6 +36,7 @@ class Classifier:
             specs.append((os.path.dirname(path) + "/", GitIgnoreSpec.from_lines(self._lines(path))))
         self._specs = [(prefix, spec) for prefix, spec in specs if len(spec)]
         self._folders.clear()
+        self.generation += 1
 
     def concerns(self, path: str) -> bool:
         """Tell whether a change of `path` changes the rules."""

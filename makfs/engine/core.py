@@ -57,8 +57,12 @@ class Core:
 
     def realm_of(self, inode: Inode) -> Realm:
         """Return the inode's realm, decided now if the look-up left it open (files in tracked folders)."""
-        if inode.realm is Realm.TRACKED and not inode.is_dir and inode.path is not None:
+        if inode.realm is not Realm.TRACKED or inode.judged == self.classifier.generation:
+            return inode.realm
+        if not inode.is_dir and inode.path is not None:
             inode.realm = self.realm_at(inode.view, inode.path, is_dir=False)
+            if inode.realm is Realm.TRACKED and not self.classifier.is_shadow(os.path.basename(inode.path)):
+                inode.judged = self.classifier.generation
         return inode.realm
 
     def realm_at(self, view: View, path: str, *, is_dir: bool) -> Realm:

@@ -28,6 +28,8 @@ from makfs.engine.tree import FOREVER_S, SHARED_S, Found, Tree
 from makfs.engine.views import View
 from makfs.engine.xattrs import Xattrs
 
+SHORT_NAME = 255 // 4  # no encoding makes so few characters too long a name
+
 
 @dataclass(frozen=True, slots=True)
 class Caller:
@@ -90,13 +92,16 @@ class FileSystem:
     def lookup(self, parent: int, name: str) -> Found | None:
         """Return what a name is and count the kernel's reference; None if nothing is there."""
         folder = self.inode(parent)
-        found = self._find(folder, name)
+        found = self.find(folder, name)
         if found is not None:
             found.inode.lookups += 1
         return found
 
-    def _find(self, folder: Inode, name: str) -> Found | None:
+    def find(self, folder: Inode, name: str) -> Found | None:
+        """Return what a name is, or None; counts nothing."""
         realm = folder.realm
+        if realm is Realm.TRACKED and len(name) <= SHORT_NAME and (name != TOP or folder.path):
+            return self.tree.lookup(folder, name)
         if realm is Realm.ROOT:
             return self.agents.lookup(name)
         if realm is Realm.PAST:
@@ -200,7 +205,7 @@ class FileSystem:
         return Maker(caller.uid, caller.gid, self.core.procs.writer(caller.tid))
 
     def _made(self, folder: Inode, name: str) -> Found:
-        found = self._find(folder, name)
+        found = self.find(folder, name)
         if found is None:
             raise oserror(errno.ENOENT, name)
         found.inode.lookups += 1
@@ -292,13 +297,13 @@ class FileSystem:
         folder, target = self._folder(parent), self._folder(new_parent)
         if folder.view is not target.view or Realm.ROOT in (folder.realm, target.realm):
             raise oserror(errno.EXDEV, name)
-        found = self._find(folder, name)
+        found = self.find(folder, name)
         if found is None:
             raise oserror(errno.ENOENT, name)
         is_dir = found.inode.is_dir
         old, old_realm = self._child(folder, name, is_dir=is_dir)
         new, new_realm = self._child(target, new_name, is_dir=is_dir)
-        there = self._find(target, new_name)
+        there = self.find(target, new_name)
         async with self._name_operation(folder.view) as effects:
             move = self.moves.begin(folder.view, old, old_realm, new, new_realm, flags, self._maker(caller))
             self.moves.carry_out(move, is_dir, there, effects)
@@ -373,7 +378,7 @@ class FileSystem:
             real = self.real.create(view, path, realm, mode, flags, self._maker(caller))
             self.git_locks.made(view, path)
             return self._made(folder, name), self._opened(real, keep_cache=realm is not Realm.GIT)
-        there = self._find(folder, name)
+        there = self.find(folder, name)
         if there is not None:
             if flags & os.O_EXCL:
                 raise oserror(errno.EEXIST, path)
@@ -404,10 +409,15 @@ class FileSystem:
         assert isinstance(handle, RealHandle)
         return os.pwrite(handle.fd, data, offset)
 
+    def staged_by(self, number: int) -> bool:
+        """Tell whether a flush has anything to do. Raises EBADF."""
+        handle = self.handle(number)
+        return isinstance(handle, TrackedHandle) and handle.writable and handle.inode.staging is not None
+
     async def flush(self, number: int) -> None:
         """Commit what was written, before close(2) returns."""
         handle = self.handle(number)
-        if isinstance(handle, TrackedHandle) and handle.writable and handle.inode.staging is not None:
+        if isinstance(handle, TrackedHandle) and self.staged_by(number):
             effects = Effects()
             try:
                 self.data.flush(handle, effects)
@@ -426,16 +436,20 @@ class FileSystem:
 
     async def release(self, number: int) -> None:
         """Close an open file."""
+        await self.outbox.settle(self.release_now(number))
+
+    def release_now(self, number: int) -> Effects:
+        """Close an open file; return what must be settled before the reply."""
         handle = self.handles.pop(number)
+        effects = Effects()
         if isinstance(handle, TrackedHandle):
-            effects = Effects()
             self.data.release(handle, effects)
-            await self.outbox.settle(effects)
         elif isinstance(handle, RealHandle):
             self.real.release(handle)
         else:
             handle.inode.opens -= 1
             handle.inode.view.settle(handle.inode)
+        return effects
 
     # ---- attributes
 

@@ -125,8 +125,8 @@ class Inode:
     """One file or directory of one view, as the kernel knows it."""
 
     __slots__ = (
-        "ino", "closed", "is_dir", "last_stat", "lookups", "opens", "orphan_fd", "path", "pinned", "realm",
-        "still_until", "shown", "staging", "view", "young_until",
+        "_staging", "closed", "ino", "is_dir", "judged", "last_stat", "lookups", "opens", "orphan_fd", "path",
+        "pinned", "realm", "shown", "still_until", "view", "young_until",
     )  # fmt: skip
 
     def __init__(self, ino: int, view: "View", path: str, realm: Realm, is_dir: bool) -> None:
@@ -137,7 +137,8 @@ class Inode:
         self.is_dir = is_dir
         self.lookups = 0  # the kernel's references
         self.opens = 0  # open handles
-        self.staging: Staging | None = None
+        self._staging: Staging | None = None
+        self.judged = -1  # the generation of ignore rules that `realm` was found by
         self.young_until = 0.0  # monotonic; made by this view a moment ago: a rename over F is an edit of F
         self.last_stat: StatLike | None = None  # orphans only
         self.shown: Shown | None = None  # what the kernel still believes, until it has been told
@@ -145,6 +146,19 @@ class Inode:
         self.closed: trio.Event | None = None  # somebody waits for that reader to close it
         self.pinned = False  # the kernel holds its name without a time-out
         self.orphan_fd = -1  # the bytes of an orphan that somebody has open
+
+    @property
+    def staging(self) -> "Staging | None":
+        """Return the staged bytes, if there are any."""
+        return self._staging
+
+    @staging.setter
+    def staging(self, staging: "Staging | None") -> None:
+        self._staging = staging
+        if staging is None:
+            self.view.staged.discard(self)
+        else:
+            self.view.staged.add(self)
 
     def stand_still(self, seconds: float) -> None:
         """Keep showing this version to a reader that has just opened the file."""

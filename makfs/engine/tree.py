@@ -43,7 +43,7 @@ class Tree:
             return None
         path = f"{parent}/{name}" if parent else name
         inode = view.by_path.get(path)
-        if inode is not None and inode.staging is not None:
+        if inode is not None and inode in view.staged:
             return Found(inode, self.data.stat(inode), 0.0)
         upper = view.upper
         if folder.realm is Realm.SCRATCH or (upper is not None and upper.tops and upper.has(parent, name)):
@@ -55,7 +55,21 @@ class Tree:
             if inode is not None:
                 view.orphan(inode)
             return None
+        if inode is not None and self._plain(folder, inode, st):
+            return Found(inode, st)
         return self._shown(folder, path, name, st)
+
+    def _plain(self, folder: Inode, inode: Inode, st: os.stat_result) -> bool:
+        """Tell whether `_shown` would say again what it said last: the hot path of listings."""
+        if not inode.pinned or inode.shown is not None or self.core.owed:
+            return False
+        if inode.young_until and inode.young:
+            return False
+        if folder.realm is not Realm.TRACKED or inode.realm is not Realm.TRACKED:
+            return False
+        if inode.is_dir:
+            return inode.judged == self.core.classifier.generation and stat.S_ISDIR(st.st_mode)
+        return not stat.S_ISDIR(st.st_mode)
 
     def _shown(self, folder: Inode, path: str, name: str, st: os.stat_result) -> Found:
         """Return a name of the repository's."""
@@ -65,6 +79,8 @@ class Tree:
         if realm is Realm.TRACKED and (is_dir or name == ".git"):
             realm = self.core.classifier.realm(path, is_dir=is_dir)
         inode = view.inode(path, realm, is_dir)
+        if is_dir and inode.realm is realm:
+            inode.judged = self.core.classifier.generation
         if realm is Realm.GIT:
             return Found(inode, st, 0.0, 0.0)
         if realm is Realm.SCRATCH:
@@ -118,20 +134,21 @@ class Tree:
             if view.upper is None:
                 return sorted(self.core.backing.names(path))
             return view.upper.names(path, Realm.SCRATCH)
-        found = set(self.core.backing.names(path))
-        if view.upper is not None:
-            found.update(view.upper.tops.get(path, ()))
-            found = {name for name in found if not view.upper.hidden(join(path, name))} | set(
-                view.upper.tops.get(path, ())
-            )
-        found.update(self._staged_names(view, path))
-        return sorted(found)
+        found = self.core.backing.names(path)
+        upper = view.upper
+        if upper is not None and upper.hides:
+            found = [name for name in found if not upper.hidden(join(path, name))]
+        private = () if upper is None else upper.tops.get(path, ())
+        if private or view.staged:
+            found = list({*found, *private, *self._staged_names(view, path)})
+        found.sort()
+        return found
 
     @staticmethod
     def _staged_names(view: View, path: str) -> list[str]:
-        prefix = len(path) + 1 if path else 0
-        return [
-            known[prefix:]
-            for known, inode in view.by_path.items()
-            if inode.staging is not None and known.rpartition("/")[0] == path
-        ]
+        found: list[str] = []
+        for inode in view.staged:
+            folder, _, name = (inode.path or "").rpartition("/")
+            if name and folder == path:
+                found.append(name)
+        return found

@@ -44,6 +44,11 @@ class Upper:
         except (FileNotFoundError, NotADirectoryError):
             return None
 
+    @property
+    def hides(self) -> bool:
+        """Tell whether there are whiteouts at all."""
+        return bool(self._whiteouts)
+
     def hidden(self, path: str) -> bool:
         """Tell whether a whiteout hides the repository's file at the path."""
         if not self._whiteouts:

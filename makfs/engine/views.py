@@ -2,6 +2,7 @@
 
 V1  `by_path` maps every live path the kernel or a handle knows to its one inode; an orphan is in no map.
 V2  A read-only view (`@head`) has no upper layer and never has staged bytes.
+V3  `staged` holds exactly the inodes with staged bytes, so that a listing need not look at all of them.
 """
 
 import time
@@ -22,6 +23,7 @@ class View:
     upper: Upper | None  # None: read-only
     policy: str = "merge"
     by_path: dict[str, Inode] = field(default_factory=dict)
+    staged: set[Inode] = field(default_factory=set)
     shadows: dict[str, float] = field(
         default_factory=dict
     )  # closed shadows: path -> monotonic time of closing
@@ -74,6 +76,7 @@ class View:
         if there is not None and there is not inode:
             self.orphan(there)
         inode.path = path  # type: ignore[assignment]
+        inode.judged = -1
         self.by_path[path] = inode
 
     def below(self, path: str) -> list[Inode]:
@@ -90,4 +93,5 @@ class View:
         for path, inode in self.by_path.items():
             assert inode.path == path, f"V1: {inode} is listed at {path!r}"
             assert inode.view is self, f"V1: {inode} belongs to another view"
+            assert (inode.staging is not None) is (inode in self.staged), f"V3: {inode}"
             assert self.upper is not None or inode.staging is None, f"V2: {inode} is staged"

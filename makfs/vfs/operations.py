@@ -1,6 +1,9 @@
 """FUSE requests to engine operations and back: five lines each. No policy here.
 
 V1  No exception but FUSEError leaves a handler: a crash of one is EIO for its caller, logged, and no more.
+
+`_edge` keeps V1 for most handlers. Those that `find`, `git status` and readers call by the thousand do the
+same in place, by `_failure`: a coroutine less a request.
 """
 
 import errno
@@ -8,6 +11,7 @@ import functools
 import logging
 import os
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 import pyfuse3
@@ -21,7 +25,6 @@ log = logging.getLogger(__name__)
 P = ParamSpec("P")
 R = TypeVar("R")
 _NEGATIVE_S = 1e9  # explicit invalidation ends it
-_ENODATA = FUSEError(errno.ENODATA)
 
 
 def _edge(
@@ -33,17 +36,20 @@ def _edge(
     async def guarded(self: "Operations", /, *args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return await handler(self, *args, **kwargs)
-        except FUSEError:
-            raise
-        except OSError as error:
-            raise FUSEError(error.errno or errno.EIO) from None
-        except MakfsError as error:
-            raise FUSEError(error.errno) from None
-        except Exception:  # V1: anything else would end the daemon for all agents
-            log.exception("%s failed; its caller got EIO", handler.__name__)
-            raise FUSEError(errno.EIO) from None
+        except Exception as error:  # noqa: BLE001 - V1: anything else would end the daemon for all agents
+            raise _failure(error, handler.__name__) from None
 
     return guarded
+
+
+def _failure(error: Exception, what: str) -> FUSEError:
+    """Return what the caller of a handler gets for an error in it (V1)."""
+    if isinstance(error, FUSEError):
+        return error
+    if isinstance(error, OSError | MakfsError):
+        return FUSEError(error.errno or errno.EIO)
+    log.error("%s failed; its caller got EIO", what, exc_info=error)
+    return FUSEError(errno.EIO)
 
 
 def _attributes(ino: int, st: StatLike, entry_s: float, attr_s: float) -> EntryAttributes:
@@ -77,6 +83,14 @@ def _caller(ctx: pyfuse3.RequestContext) -> Caller:
     return Caller(ctx.uid, ctx.gid, ctx.pid)
 
 
+@dataclass(slots=True)
+class _Listing:
+    """An open folder: the names as they were when it was opened or rewound."""
+
+    ino: int
+    names: list[str] | None = None
+
+
 class Operations(pyfuse3.Operations):
     """The handlers that pyfuse3 calls."""
 
@@ -87,20 +101,22 @@ class Operations(pyfuse3.Operations):
     def __init__(self, fs: FileSystem) -> None:
         super().__init__()
         self._fs = fs
-        self._listings: dict[int, tuple[int, list[str]]] = {}
+        self._listings: dict[int, _Listing] = {}
         self._next_listing = 1
 
     # ---- look-up and attributes
 
-    @_edge
     async def lookup(self, parent_inode: int, name: bytes, ctx: pyfuse3.RequestContext) -> EntryAttributes:
-        found = self._fs.lookup(parent_inode, os.fsdecode(name))
-        if found is not None:
-            return _attributes(found.inode.ino, found.st, found.entry_s, found.attr_s)
-        absent = EntryAttributes()
-        absent.st_ino = cast(Any, 0)
-        absent.entry_timeout = self._fs.absence_s(parent_inode)
-        return absent
+        try:
+            found = self._fs.lookup(parent_inode, os.fsdecode(name))
+            if found is not None:
+                return _attributes(found.inode.ino, found.st, found.entry_s, found.attr_s)
+            absent = EntryAttributes()
+            absent.st_ino = cast(Any, 0)
+            absent.entry_timeout = self._fs.absence_s(parent_inode)
+            return absent
+        except Exception as error:  # noqa: BLE001 - V1
+            raise _failure(error, "lookup") from None
 
     def forget_now(self, inode_list: Sequence[tuple[int, int]]) -> None:
         for ino, count in inode_list:
@@ -112,10 +128,12 @@ class Operations(pyfuse3.Operations):
         except Exception:  # V1: nobody waits for an answer
             log.exception("forget failed")
 
-    @_edge
     async def getattr(self, inode: int, ctx: pyfuse3.RequestContext) -> EntryAttributes:
-        st, attr_s = self._fs.getattr(inode)
-        return _attributes(inode, st, 0.0, attr_s)
+        try:
+            st, attr_s = self._fs.getattr(inode)
+            return _attributes(inode, st, 0.0, attr_s)
+        except Exception as error:  # noqa: BLE001 - V1
+            raise _failure(error, "getattr") from None
 
     @_edge
     async def setattr(
@@ -143,28 +161,42 @@ class Operations(pyfuse3.Operations):
 
     # ---- folders
 
-    @_edge
     async def opendir(self, inode: int, ctx: pyfuse3.RequestContext) -> int:
+        try:
+            self._fs.inode(inode)  # raises ESTALE
+        except Exception as error:  # noqa: BLE001 - V1
+            raise _failure(error, "opendir") from None
         number = self._next_listing
         self._next_listing += 1
-        self._listings[number] = (inode, self._fs.listing(inode))
+        self._listings[number] = _Listing(inode)
         return number
 
-    @_edge
     async def readdir(self, fh: int, start_id: int, token: pyfuse3.ReaddirToken) -> None:
-        ino, names = self._listings[fh]
-        if start_id == 0 and names:
-            names = self._fs.listing(ino)
-            self._listings[fh] = (ino, names)
-        for number in range(start_id, len(names)):
-            found = self._fs.lookup(ino, names[number])
+        try:
+            listing = self._listings[fh]
+            if start_id == 0 or listing.names is None:  # opened, or rewound: as it is now
+                listing.names = self._fs.listing(listing.ino)
+            names = listing.names
+            if start_id < len(names):
+                self._fill(listing.ino, names, start_id, token)
+        except Exception as error:  # noqa: BLE001 - V1
+            raise _failure(error, "readdir") from None
+
+    def _fill(self, ino: int, names: list[str], start: int, token: pyfuse3.ReaddirToken) -> None:
+        """Put names into a reply until it is full. Each that fits is a look-up that the kernel gives back."""
+        fs, reply = self._fs, pyfuse3.readdir_reply
+        folder = fs.inode(ino)
+        for number in range(start, len(names)):
+            name = names[number]
+            found = fs.find(folder, name)
             if found is None:
                 continue
-            if not pyfuse3.readdir_reply(token, os.fsencode(names[number]), _entry(found), number + 1):
-                self._fs.forget(found.inode.ino, 1)
+            entry = _attributes(found.inode.ino, found.st, found.entry_s, found.attr_s)
+            if not reply(token, os.fsencode(name), entry, number + 1):
+                found.inode.view.settle(found.inode)
                 return
+            found.inode.lookups += 1
 
-    @_edge
     async def releasedir(self, fh: int) -> None:
         self._listings.pop(fh, None)
 
@@ -221,9 +253,11 @@ class Operations(pyfuse3.Operations):
 
     # ---- open files
 
-    @_edge
     async def open(self, inode: int, flags: int, ctx: pyfuse3.RequestContext) -> FileInfo:
-        return _info(await self._fs.open(inode, flags, _caller(ctx)))
+        try:
+            return _info(await self._fs.open(inode, flags, _caller(ctx)))
+        except Exception as error:  # noqa: BLE001 - V1
+            raise _failure(error, "open") from None
 
     @_edge
     async def create(
@@ -232,25 +266,34 @@ class Operations(pyfuse3.Operations):
         found, opened = await self._fs.create(parent_inode, os.fsdecode(name), mode, flags, _caller(ctx))
         return _info(opened), _entry(found)
 
-    @_edge
     async def read(self, fh: int, off: int, size: int) -> bytes:
-        return self._fs.read(fh, off, size)
+        try:
+            return self._fs.read(fh, off, size)
+        except Exception as error:  # noqa: BLE001 - V1
+            raise _failure(error, "read") from None
 
     @_edge
     async def write(self, fh: int, off: int, buf: bytes) -> int:
         return await self._fs.write(fh, off, buf)
 
-    @_edge
     async def flush(self, fh: int) -> None:
-        await self._fs.flush(fh)
+        try:
+            if self._fs.staged_by(fh):
+                await self._fs.flush(fh)
+        except Exception as error:  # noqa: BLE001 - V1
+            raise _failure(error, "flush") from None
 
     @_edge
     async def fsync(self, fh: int, datasync: bool) -> None:
         await self._fs.fsync(fh)
 
-    @_edge
     async def release(self, fh: int) -> None:
-        await self._fs.release(fh)
+        try:
+            effects = self._fs.release_now(fh)
+            if effects:
+                await self._fs.outbox.settle(effects)
+        except Exception as error:  # noqa: BLE001 - V1
+            raise _failure(error, "release") from None
 
     # ---- extended attributes and the file system
 
