@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 
 from makfs.ids import NodeUid
 from makfs.syntax.change import longest_increasing
+from makfs.syntax.naming import outer_scope
 from makfs.syntax.node import Kind, Node
-from makfs.syntax.window import Touched, WindowDoesNotParse, outer_scope, split_inside, starts_line
+from makfs.syntax.window import Touched, WindowDoesNotParse, scopes_after, split_inside, starts_line
 
 
 @dataclass(slots=True)
@@ -76,12 +77,15 @@ def _split_gap(part: Part, before: list[Node], encoding: str | None) -> list[Nod
     """Return a gap's nodes: those it parses to in its place, else one broken node."""
     if not part.text:
         return []
-    scope = before[-1].scope if before else ""
-    try:
-        found = split_inside(before, scope, len(before), part.text, encoding)
-    except WindowDoesNotParse:
-        found = None
-    return [_broken(part, scope)] if found is None else found
+    scopes = scopes_after(before)
+    for scope in scopes:
+        try:
+            found = split_inside(before, scope, len(before), part.text, encoding)
+        except WindowDoesNotParse:
+            continue
+        if found is not None:
+            return found
+    return [_broken(part, scopes[0])]
 
 
 def _broken(part: Part, scope: str) -> Node:

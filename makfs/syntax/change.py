@@ -1,11 +1,12 @@
 """How two versions of a file differ, node by node; and how people name a node or find its lines."""
 
 from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from makfs.ids import Address, NodeUid
 from makfs.syntax.layout import is_blank
-from makfs.syntax.naming import base_of, own_base
+from makfs.syntax.naming import outer_scope, own_base
 from makfs.syntax.node import Kind, Node, NodeChange, Op, Source
 
 _ENDS = (b"", b"\n", b"\r\n", b"\r")
@@ -15,8 +16,9 @@ def diff(prior: Source | None, new: Source) -> tuple[NodeChange, ...]:
     """Return what differs, by uid: changes and additions in the new order, then deletions in the old.
 
     One change for each node. RENAME goes before EDIT, EDIT before MOVE, MOVE before SPACE: an edited node
-    that moved is an EDIT. A new number behind a repeated name is no change, nor is a member's scope when
-    only its class was renamed. A final newline gained or lost is SPACE.
+    that moved is an EDIT. A class that moves is one MOVE: its members keep their places in it. A new number
+    behind a repeated name is no change, nor is a member's scope when only its class was renamed. A final
+    newline gained or lost is SPACE.
     """
     before = prior.nodes if prior else ()
     low, high = equal_ends(before, new.nodes)
@@ -24,9 +26,8 @@ def diff(prior: Source | None, new: Source) -> tuple[NodeChange, ...]:
     if not old and not now:
         return ()
     by_uid = {node.uid: index for index, node in enumerate(old)}
-    order = [by_uid[node.uid] for node in now if node.uid in by_uid]
-    still = set(longest_increasing(order))
     scopes = _renamed_scopes(old, now, by_uid)
+    still = _in_order(old, now, by_uid, scopes)
     changes: list[NodeChange] = []
     for node in now:
         index = by_uid.pop(node.uid, None)
@@ -80,6 +81,20 @@ def _renamed_scopes(
     return scopes
 
 
+def _in_order(
+    old: Sequence[Node], now: Iterable[Node], by_uid: Mapping[NodeUid, int], scopes: Mapping[str, str]
+) -> set[int]:
+    """Return the old places of nodes that kept their order among their siblings."""
+    siblings: dict[str, list[int]] = defaultdict(list)
+    for node in now:
+        index = by_uid.get(node.uid)
+        if index is not None:
+            around = outer_scope(old[index])
+            if scopes.get(around, around) == outer_scope(node):
+                siblings[outer_scope(node)].append(index)
+    return {index for order in siblings.values() for index in longest_increasing(order)}
+
+
 def _op(old: Node, new: Node, moved: bool, scopes: Mapping[str, str]) -> Op | None:
     """Return how one node differs, None if it does not."""
     if _is_renamed(old, new, scopes):
@@ -92,11 +107,8 @@ def _op(old: Node, new: Node, moved: bool, scopes: Mapping[str, str]) -> Op | No
 
 
 def _is_renamed(old: Node, new: Node, scopes: Mapping[str, str]) -> bool:
-    if old.kind is Kind.CLASS and new.kind is Kind.CLASS:
-        around = old.scope.rpartition(".")[0]
-        expected = scopes.get(around, around)
-        return own_base(old)[1] != own_base(new)[1] or expected != new.scope.rpartition(".")[0]
-    return base_of(old.name) != base_of(new.name) or scopes.get(old.scope, old.scope) != new.scope
+    around = outer_scope(old)
+    return own_base(old)[1] != own_base(new)[1] or scopes.get(around, around) != outer_scope(new)
 
 
 def only_space_differs(old: Node, new: Node) -> bool:

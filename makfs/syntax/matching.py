@@ -14,7 +14,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 
 from makfs.syntax.change import longest_increasing
-from makfs.syntax.naming import base_of, own_base
+from makfs.syntax.naming import base_of, outer_scope, own_base
 from makfs.syntax.node import Kind, Node
 
 SIMILAR = 0.6
@@ -90,10 +90,10 @@ class _Match:
             self._by_key(olds, news)
             olds = [at for at in olds if at not in self.taken]
             news = [at for at in news if at not in self.pairs]
-            self._greedy(olds, news, lambda at: _subtree(self.old, at), lambda at: _subtree(self.new, at))
+            self._greedy(olds, news, _subtree)
 
     def _key(self, node: Node, scopes: dict[str, str]) -> Hashable:
-        scope = node.scope.rpartition(".")[0] if node.kind is Kind.CLASS else node.scope
+        scope = outer_scope(node)
         return scopes.get(scope, scope), node.kind, own_base(node)[1]
 
     def _by_key(self, olds: list[int], news: list[int]) -> None:
@@ -145,20 +145,14 @@ class _Match:
             news[family(self.new[at].kind)].append(at)
         for kind, left in olds.items():
             if kind is not Kind.CLASS:
-                self._greedy(left, news[kind], lambda at: self.old[at].core, lambda at: self.new[at].core)
+                self._greedy(left, news[kind], _blanked_at)
 
-    def _greedy(
-        self,
-        olds: list[int],
-        news: list[int],
-        text_old: Callable[[int], bytes],
-        text_new: Callable[[int], bytes],
-    ) -> None:
+    def _greedy(self, olds: list[int], news: list[int], text: Callable[[Sequence[Node], int], bytes]) -> None:
         """Match the most similar pairs first; of equally similar ones the nearest."""
         if not olds or not news or len(olds) * len(news) > _MOST_PAIRS:
             return
-        left = {at: _lines(text_old(at)) for at in olds}
-        right = {at: _lines(text_new(at)) for at in news}
+        left = {at: _lines(text(self.old, at)) for at in olds}
+        right = {at: _lines(text(self.new, at)) for at in news}
         scores = [(-similarity(left[a], right[b]), abs(a - b), a, b) for a in olds for b in news]
         for score, _, a, b in sorted(scores):
             if -score < SIMILAR:
@@ -199,8 +193,16 @@ def _blank_name(text: bytes, node: Node) -> bytes:
     return re.sub(rb"(?<!\w)" + re.escape(name.encode()) + rb"(?!\w)", b"_", text)
 
 
+def _blanked(node: Node) -> bytes:
+    return _blank_name(node.core, node)
+
+
+def _blanked_at(nodes: Sequence[Node], at: int) -> bytes:
+    return _blanked(nodes[at])
+
+
 def _body(node: Node) -> Hashable:
-    return family(node.kind), tuple(_line_list(_blank_name(node.core, node)))
+    return family(node.kind), tuple(_line_list(_blanked(node)))
 
 
 def _line_list(text: bytes) -> list[bytes]:

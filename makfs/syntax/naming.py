@@ -55,6 +55,11 @@ class Namer:
         return inner, CLASS_HEADER
 
 
+def outer_scope(node: Node) -> str:
+    """Return the scope a node stands in; a class header's own scope is the class."""
+    return node.scope.rpartition(".")[0] if node.kind is Kind.CLASS else node.scope
+
+
 def own_base(node: Node) -> tuple[str, str]:
     """Return (base scope, base) of a node, as `Namer.name` takes them."""
     if node.kind is Kind.CLASS:

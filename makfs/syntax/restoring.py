@@ -10,7 +10,7 @@ from makfs.syntax.layout import is_blank, is_comment
 from makfs.syntax.naming import renumber
 from makfs.syntax.node import Kind, Node, Source
 from makfs.syntax.splitting import MAX_BYTES, split
-from makfs.syntax.window import WindowDoesNotParse, outer_scope, split_inside
+from makfs.syntax.window import WindowDoesNotParse, scopes_after, split_inside
 
 
 def restore(
@@ -38,10 +38,10 @@ def restore(
 
 def _read(before: Sequence[Node], content: bytes, encoding: str | None) -> Node:
     """Return the node a tile is, after the nodes before it."""
-    scopes = [before[-1].scope, outer_scope(before[-1]), ""] if before else [""]
+    scopes = scopes_after(before)
     if all(is_blank(line) or is_comment(line) for line in content.splitlines()):
         return Node(Kind.TAIL, scopes[0], "#tail", content, len(content))
-    for scope in dict.fromkeys(scopes):
+    for scope in scopes:
         for body in (b"", _body_for(content)):
             try:
                 found = split_inside(before, scope, len(before), content + body, encoding)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from makfs.syntax import by_ast, tolerant
 from makfs.syntax.decode import decode
 from makfs.syntax.layout import Piece, is_blank, is_comment, lay_out, without_mark
-from makfs.syntax.naming import base_of, base_scope, own_base
+from makfs.syntax.naming import base_of, base_scope, outer_scope, own_base
 from makfs.syntax.node import Kind, Node
 from makfs.syntax.splitting import to_nodes
 
@@ -164,9 +164,14 @@ def is_inside(node: Node, scope: str) -> bool:
     return node.scope == scope or node.scope.startswith(scope + ".")
 
 
-def outer_scope(node: Node) -> str:
-    """Return the scope a node stands in; a class header's own scope is the class."""
-    return node.scope.rpartition(".")[0] if node.kind is Kind.CLASS else node.scope
+def scopes_after(nodes: Sequence[Node]) -> list[str]:
+    """Return the scopes a text may stand in that follows the nodes: innermost first, the module last."""
+    scope = nodes[-1].scope if nodes else ""
+    found = [scope]
+    while scope:
+        scope = scope.rpartition(".")[0]
+        found.append(scope)
+    return found
 
 
 def split_inside(
