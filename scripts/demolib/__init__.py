@@ -1,0 +1,1 @@
+"""What `scripts/demo` and `scripts/picture` are made of. Standard library only."""
