@@ -17,17 +17,19 @@ from makfs.engine.core import Core, content_hash, join, parent_of
 from makfs.engine.effects import Effects
 from makfs.engine.files import Belief, File, OwnText, signature
 from makfs.engine.inodes import MadeStat, StatLike
+from makfs.engine.merging import hopeless, infer_base, merge
 from makfs.engine.nodes import Revised, revise
 from makfs.engine.procs import Writer
 from makfs.engine.views import View
 from makfs.errors import Refused, StoreFull
 from makfs.ids import EXTERNAL, AgentId, RepoPath, Seq
-from makfs.merge import Conflict, merge_file
+from makfs.merge import Conflict, ConflictItem
 from makfs.store.model import Commit, CommitDraft, FileChange, FileKind, FileState, Refusal
 from makfs.syntax import is_source
 
 log = logging.getLogger(__name__)
 NOBODY = Writer(0, "")
+GIT = "git"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,31 +133,46 @@ class Corridor:
             return head
         if edit.new:  # two agents made the same file: a merge from nothing
             return self._merge_texts(edit, file, b"", head)
-        base: bytes | None
-        if edit.base is None or edit.base == file.version:
-            return mine
+        base = self._base_text(edit, file, head)
+        return mine if base == head else self._merge_texts(edit, file, base, head)
+
+    def _base_text(self, edit: Edit, file: File, head: bytes) -> bytes:
+        """Return the text the writer started from. Raises Refused if it is not known any more."""
+        if edit.base == file.version or edit.writer.program == GIT:
+            return head  # git writes what its index says, whatever the file says
+        if edit.base is None:
+            return infer_base(self.core, file, edit.view.agent, edit.data, head)
         base = self.core.belief_text(file, edit.base)
         if base is None:
-            self.refuse(
-                edit,
-                file,
-                f"{file.path} changed on disk since it was read, and what was read is not known.",
-                (),
-            )
-        assert base is not None
-        if base == head:
-            return mine
-        return self._merge_texts(edit, file, base, head)
+            why = f"{file.path} changed in the repository since it was read, and what was read is not kept."
+            self.refuse(edit, file, why, ())
+            raise AssertionError("refuse raises")
+        return base
 
     def _merge_texts(self, edit: Edit, file: File, base: bytes, head: bytes) -> bytes:
         """Merge three texts. Raises Refused with the conflicts' sentences."""
-        merged = merge_file(file.path, base, edit.data, head)
+        merged = merge(self.core, file, base, edit.data, head, edit.base)
         if isinstance(merged, Conflict):
-            sentences = " ".join(item.sentence.rstrip(".") + "." for item in merged.items[:5])
-            addresses = tuple(dict.fromkeys(item.address for item in merged.items))
-            self.refuse(edit, file, sentences, addresses, base)
+            self._refuse_clashes(edit, file, merged.items, base)
             raise AssertionError("refuse raises")
         return merged.text
+
+    def _refuse_clashes(self, edit: Edit, file: File, items: tuple[ConflictItem, ...], base: bytes) -> None:
+        sentences = " ".join(item.sentence.rstrip(".") + "." for item in items[:5])
+        self.refuse(edit, file, sentences, tuple(dict.fromkeys(item.address for item in items)), base)
+
+    def foresee(self, edit: Edit) -> None:
+        """Refuse a write that is not finished if nothing that may follow could be accepted (G2)."""
+        core, path = self.core, edit.path
+        file = core.file(path)
+        if edit.new or edit.base is None or edit.base == file.version or edit.writer.program == GIT:
+            return
+        base = core.belief_text(file, edit.base)
+        head = core.head_text(path)
+        if base is not None and base != head:
+            items = hopeless(core, file, base, edit.data, head, edit.base)
+            if items:
+                self._refuse_clashes(edit, file, items, base)
 
     @staticmethod
     def _belief(file: File, mine: bytes, head: bytes) -> Belief:

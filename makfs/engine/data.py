@@ -115,7 +115,7 @@ class Data:
             return suspended
         writer = handle.writer()
         belief = file.version if handle.append else file.belief(inode.view.number, writer.pid)
-        if belief is None:
+        if belief is None and not truncate:
             belief = file.version if inode.shown is None else inode.shown.belief
         data = b"" if truncate else self._starting_text(handle, belief)
         if data is None:
@@ -140,6 +140,22 @@ class Data:
         staging.refusal = None
         staging.write(staging.size if handle.append else offset, data)
         return len(data)
+
+    def foresee(self, handle: TrackedHandle, effects: Effects) -> None:
+        """Refuse a write at once if no continuation could be accepted: clients report errors of write(2) best.
+
+        Only where the kernel caches nothing of the write: rolling back a cached one would wait for itself.
+        Raises Refused; the view shows the committed text again.
+        """
+        inode, staging = handle.inode, handle.inode.staging
+        if handle.cached or handle.append or inode.path is None or staging is None or staging.large:
+            return
+        try:
+            self.corridor.foresee(self._edit(inode.view, inode.path, staging))
+        except Refused:
+            self._drop(inode)
+            effects.inodes.append(inode)
+            raise
 
     def truncate_handle(self, handle: TrackedHandle, size: int) -> None:
         """Stage an ftruncate(2)."""
@@ -365,4 +381,3 @@ class Data:
             made = MadeStat.like(inode.last_stat)
             made.st_uid, made.st_gid = (uid if uid >= 0 else made.st_uid), (gid if gid >= 0 else made.st_gid)
             inode.last_stat = made
-

@@ -405,9 +405,19 @@ class FileSystem:
         """Write to an open file: staged for tracked files."""
         handle = self.handle(number)
         if isinstance(handle, TrackedHandle):
-            return self.data.write(handle, offset, data)
+            done = self.data.write(handle, offset, data)
+            if handle.file.version != handle.inode.staging_base:
+                await self._foresee(handle)
+            return done
         assert isinstance(handle, RealHandle)
         return os.pwrite(handle.fd, data, offset)
+
+    async def _foresee(self, handle: TrackedHandle) -> None:
+        effects = Effects()
+        try:
+            self.data.foresee(handle, effects)
+        finally:
+            await self.outbox.settle(effects)
 
     def staged_by(self, number: int) -> bool:
         """Tell whether a flush has anything to do. Raises EBADF."""

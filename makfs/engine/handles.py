@@ -23,7 +23,20 @@ class Handle(Protocol):
 class TrackedHandle:
     """An open tracked file."""
 
-    __slots__ = ("append", "core", "fd", "file", "frozen", "in_place", "inode", "text", "tid", "version", "writable")
+    __slots__ = (
+        "append",
+        "cached",
+        "core",
+        "fd",
+        "file",
+        "frozen",
+        "in_place",
+        "inode",
+        "text",
+        "tid",
+        "version",
+        "writable",
+    )
 
     def __init__(self, core: Core, inode: Inode, file: File, flags: int, tid: int) -> None:
         self.core = core
@@ -36,6 +49,7 @@ class TrackedHandle:
         self.append = bool(flags & os.O_APPEND)
         self.frozen = False  # reads one version, whatever is committed meanwhile, past the kernel's cache
         self.text: bytes | None = None  # that version, if no descriptor has it
+        self.cached = flags & os.O_ACCMODE == os.O_RDWR  # its writes go through the kernel's page cache
         self.in_place = flags & (os.O_ACCMODE | os.O_TRUNC | os.O_APPEND) == os.O_RDWR
 
     def writer(self) -> Writer:
@@ -55,7 +69,11 @@ class TrackedHandle:
         """Return the view's bytes: staged ones if there are any, else the newest committed ones."""
         inode, file = self.inode, self.file
         if self.frozen:
-            return self.text[offset : offset + size] if self.text is not None else os.pread(self.fd, size, offset)
+            return (
+                self.text[offset : offset + size]
+                if self.text is not None
+                else os.pread(self.fd, size, offset)
+            )
         if inode.staging is not None:
             return inode.staging.read(offset, size)
         if inode.shown is not None:

@@ -160,6 +160,11 @@ class Inode:
         else:
             self.view.staged.add(self)
 
+    @property
+    def staging_base(self) -> "Belief":
+        """Return what the staged bytes started from, None without any."""
+        return self.staging.base if self.staging is not None else None
+
     def stand_still(self, seconds: float) -> None:
         """Keep showing this version to a reader that has just opened the file."""
         self.still_until = max(self.still_until, time.monotonic() + seconds)

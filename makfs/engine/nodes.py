@@ -1,12 +1,12 @@
 """From texts to nodes with identities, for the journal. The pure work is `makfs.syntax`'s."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from makfs.engine.core import Core
 from makfs.engine.files import File
 from makfs.ids import NodeUid
 from makfs.store.model import NodeEdit, NodeText
-from makfs.syntax import address, diff, identify, is_source
+from makfs.syntax import address, diff, identify, is_source, restore
 from makfs.syntax.node import NodeChange, Source
 
 
@@ -24,14 +24,11 @@ def head_source(core: Core, file: File, head: bytes) -> tuple[Source, int]:
     """Return the head's nodes with their identities, parsed now if they are not cached."""
     if file.source is not None:
         return file.source, core.next_uid
-    source, next_uid = identify(file.path, None, head, core.next_uid)
-    stored = core.store.nodes(file.path) if file.version > 0 else ()
-    if len(stored) == len(source.nodes) and all(
-        kept.uid and kept.text == node.text for kept, node in zip(stored, source.nodes, strict=True)
-    ):
-        nodes = tuple(replace(node, uid=kept.uid) for kept, node in zip(stored, source.nodes, strict=True))
-        return Source(nodes, source.valid), core.next_uid
-    return source, next_uid
+    if file.version > 0:
+        stored = core.store.nodes(file.path)
+        if b"".join(node.text for node in stored) == head:
+            return restore(file.path, [(node.uid, node.text) for node in stored], core.next_uid)
+    return identify(file.path, None, head, core.next_uid)
 
 
 def revise(core: Core, file: File, head: bytes, result: bytes) -> Revised:
