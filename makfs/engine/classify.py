@@ -32,8 +32,10 @@ class Classifier:
         """Read the ignore files again."""
         top = [*self._extra, *self._lines(".git/info/exclude"), *self._lines(".gitignore")]
         specs = [("", GitIgnoreSpec.from_lines(top))]
-        for path in self._nested:
-            specs.append((os.path.dirname(path) + "/", GitIgnoreSpec.from_lines(self._lines(path))))
+        specs += [
+            (os.path.dirname(path) + "/", GitIgnoreSpec.from_lines(self._lines(path)))
+            for path in self._nested
+        ]
         self._specs = [(prefix, spec) for prefix, spec in specs if len(spec)]
         self._folders.clear()
         self.generation += 1

@@ -49,6 +49,7 @@ class Core:
     procs: Processes = field(default_factory=Processes)
     views: dict[int, View] = field(default_factory=dict)
     files: dict[str, File] = field(default_factory=dict)
+    stranded: set[Inode] = field(default_factory=set)  # closed, but the disk was full: staged bytes to commit
     owed: dict[str, str] = field(default_factory=dict)  # path -> why it is not written through
     next_uid: int = 1
     started_ns: int = 0

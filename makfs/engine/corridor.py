@@ -290,7 +290,7 @@ class Corridor:
         return st
 
     def _import_unrecorded(self, file: File, st: os.stat_result | None, effects: Effects) -> None:
-        """A file nobody has changed through us changed: what it was is not known any more."""
+        """Book a change of a file that nobody had changed through us: what it was is not known any more."""
         known = file.version
         file.version -= 1
         file.source = None

@@ -7,6 +7,7 @@ D3  A FLUSH that is refused shows the committed text again and keeps the staging
 """
 
 import errno
+import logging
 import os
 import stat
 import time
@@ -24,7 +25,7 @@ from makfs.engine.views import View
 from makfs.errors import Refused, StoreFull
 from makfs.ids import RepoPath
 
-
+log = logging.getLogger(__name__)
 READ_STILL_S = 0.05  # a reader is given so long to read what it opened
 STILL_S = 2.0  # a file open for reading and writing in place stands still so long
 
@@ -190,21 +191,37 @@ class Data:
             raise
 
     def release(self, handle: TrackedHandle, effects: Effects) -> None:
-        """Close a handle; commit what is still staged (D2). A refusal is kept, not raised: nobody listens."""
+        """Close a handle; commit what is still staged (D2). Raises nothing: nobody listens."""
         inode = handle.inode
         inode.opens -= 1
+        staging = inode.staging
+        if handle.writable and staging is not None and staging.dirty and inode.path is not None:
+            self._commit_last(inode, effects)
+        handle.close_fd()
+        self._let_go(handle, effects)
+        self._last_close(inode)
+
+    def _commit_last(self, inode: Inode, effects: Effects) -> None:
+        """Commit at RELEASE; keep what cannot be: as a refusal, or staged until the disk has room."""
         try:
-            staging = inode.staging
-            if handle.writable and staging is not None and staging.dirty and inode.path is not None:
-                try:
-                    self.commit(inode, effects)
-                except Refused:
-                    self._drop(inode)
-                    effects.inodes.append(inode)
-        finally:
-            handle.close_fd()
-            self._let_go(handle, effects)
-            self._last_close(inode)
+            self.commit(inode, effects)
+            self.core.stranded.discard(inode)
+        except Refused:
+            self._drop(inode)
+            self.core.stranded.discard(inode)
+            effects.inodes.append(inode)
+        except OSError as error:
+            log.warning("%s stays staged: %s", inode.path, error)
+            self.core.stranded.add(inode)
+
+    def retry_stranded(self, effects: Effects) -> None:
+        """Try again to commit what a full disk kept staged."""
+        for inode in list(self.core.stranded):
+            if inode.staging is None or inode.path is None:
+                self.core.stranded.discard(inode)
+            elif inode.opens == 0:
+                self._commit_last(inode, effects)
+                inode.view.settle(inode)
 
     @staticmethod
     def _let_go(handle: TrackedHandle, effects: Effects) -> None:

@@ -1,4 +1,4 @@
-"""Edits made directly in the repository's directory, while it is served: inotify(7) tells, the corridor imports.
+"""Edits made directly in the repository, while it is served: inotify(7) tells, the corridor imports.
 
 X1  An event is only a hint: what counts is the file's signature against the one we left (F2), so our own
     write-through, which raises the same events, costs one lstat(2).
@@ -85,8 +85,8 @@ class Watcher:
         except OSError as error:
             if error.errno == errno.ENOSPC and not self.warning:
                 self.warning = (
-                    "inotify has no watches left (fs.inotify.max_user_watches), so some edits made directly in "
-                    "the repository are noticed only at the next commit of the same file."
+                    "inotify has no watches left (fs.inotify.max_user_watches), so some edits made directly "
+                    "in the repository are noticed only at the next commit of the same file."
                 )
                 log.warning("%s", self.warning)
             return False
@@ -159,7 +159,7 @@ class Watcher:
             core.classifier.reload()
 
     def _arrived(self, path: str, effects: Effects) -> None:
-        """A file nobody had looked at was made or changed; which of the two is not known."""
+        """Record a file that nobody had looked at: it was made or changed, which of the two is not known."""
         self._record(path, self._core.state(path), effects)
         core = self._core
         st = core.backing.lstat(path)

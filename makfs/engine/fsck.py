@@ -2,12 +2,14 @@
 
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from makfs.engine.api import Finding, Progress
 from makfs.engine.core import Core
 from makfs.ids import RepoPath
 from makfs.store.model import FileKind, FileState, Revision
+
+_PAUSE = 50  # paths compared between two turns of other tasks
 
 
 def check_store(core: Core, progress: Progress) -> Sequence[Finding]:
@@ -18,21 +20,17 @@ def check_store(core: Core, progress: Progress) -> Sequence[Finding]:
     return [Finding(problem.invariant, problem.where, problem.sentence) for problem in problems]
 
 
-def check_tree(core: Core, progress: Progress) -> Sequence[Finding]:
-    """Compare the newest revision of every recorded path with the repository."""
+def tree_findings(core: Core, progress: Progress) -> Iterator[list[Finding]]:
+    """Compare the newest revision of every recorded path with the repository; pause now and then."""
     revisions = core.store.below(RepoPath(""))
-    findings: list[Finding] = []
     pending = {effect.path for effect in core.store.pending_effects()}
-    for number, revision in enumerate(revisions):
-        if number % 500 == 0:
-            progress("comparing the tree", number, len(revisions))
-        if revision.path in core.owed or revision.path in pending:
-            continue
-        sentence = _difference(revision, _now(core, revision.path))
-        if sentence:
-            findings.append(Finding("TREE", revision.path, sentence))
+    for at in range(0, len(revisions), _PAUSE):
+        progress("comparing the tree", at, len(revisions))
+        batch = revisions[at : at + _PAUSE]
+        wanted = [r for r in batch if r.path not in core.owed and r.path not in pending]
+        sentences = [(r.path, _difference(r, _now(core, r.path))) for r in wanted]
+        yield [Finding("TREE", path, sentence) for path, sentence in sentences if sentence]
     progress("comparing the tree", len(revisions), len(revisions))
-    return findings
 
 
 def _now(core: Core, path: str) -> FileState | None:
@@ -55,7 +53,6 @@ def _difference(revision: Revision, now: FileState | None) -> str:
         return (
             f"{path} points to {os.fsdecode(now.target)}, in the journal to {os.fsdecode(revision.target)}."
         )
-    if revision.kind is not FileKind.SYMLINK and stat.S_IMODE(now.mode) != revision.mode:
-        if revision.kind is FileKind.FILE:
-            return f"{path} has mode {now.mode:o} in the repository, {revision.mode:o} in the journal."
+    if revision.kind is FileKind.FILE and stat.S_IMODE(now.mode) != revision.mode:
+        return f"{path} has mode {now.mode:o} in the repository, {revision.mode:o} in the journal."
     return ""

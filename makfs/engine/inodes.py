@@ -216,7 +216,7 @@ class InodeTable:
         self, exceptions: Mapping[RepoPath, int], keep: Callable[[RepoPath, int | None], None]
     ) -> None:
         self.by_ino: dict[int, Inode] = {}
-        self._exceptions: dict[str, int] = {path: number for path, number in exceptions.items()}
+        self._exceptions: dict[str, int] = dict(exceptions.items())
         self._owner: dict[int, str] = {number: path for path, number in exceptions.items()}
         self._keep = keep
 

@@ -5,14 +5,15 @@ import os
 import resource
 import time
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
 import trio
 
 from makfs import __version__
 from makfs.config import Config
-from makfs.engine.agents import Agents
 from makfs.engine import fsck
+from makfs.engine.agents import Agents
 from makfs.engine.api import AgentStatus, Finding, KernelStatus, NodeRow, Progress
 from makfs.engine.backing import STATE_DIR, Backing
 from makfs.engine.classify import Classifier
@@ -30,8 +31,8 @@ from makfs.engine.tend import Tender
 from makfs.engine.views import View
 from makfs.errors import MakfsError, MountError, NotFound
 from makfs.ids import AgentId, RepoPath, Seq
-from makfs.store.sqlite import SqliteStore
 from makfs.store.model import Commit, CommitDetail, LogQuery, Refusal
+from makfs.store.sqlite import SqliteStore
 from makfs.syntax import address, lines, split
 
 log = logging.getLogger(__name__)
@@ -94,14 +95,14 @@ class Kernel:
         await self._ready.wait()
         assert self.outbox is not None
         self._watcher = Watcher(self.core, self.corridor, self.outbox)
-        tender = Tender(self.core, self.corridor, self.names, self.outbox)
+        tender = Tender(self.core, self.corridor, self.names, self.data, self.outbox)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._watcher.run)
             nursery.start_soon(tender.run)
 
     async def settle(self, timeout_s: float) -> Sequence[str]:
         """Publish what is private but finished, write through what is owed; return what remains."""
-        tender = Tender(self.core, self.corridor, self.names, self.outbox)
+        tender = Tender(self.core, self.corridor, self.names, self.data, self.outbox)
         tender.publish_shadows(Effects(), min_age_s=0.0)
         with trio.move_on_after(timeout_s):
             while self.core.owed:
@@ -118,7 +119,7 @@ class Kernel:
     async def drain(self, timeout_s: float) -> Sequence[RepoPath]:
         """Wait until no write is open; return the paths still open when the time was over."""
         with trio.move_on_after(timeout_s):
-            while self._writing():
+            while self._writing():  # noqa: ASYNC110  writers end by closing files: there is no one event
                 await trio.sleep(0.02)
         return self._writing()
 
@@ -221,9 +222,10 @@ class Kernel:
 
     async def check(self, progress: Progress) -> Sequence[Finding]:
         """Check the store and the tree."""
-        findings = list(fsck.check_store(self.core, progress))
-        await trio.lowlevel.checkpoint()
-        findings += fsck.check_tree(self.core, progress)
+        findings = list(await trio.to_thread.run_sync(fsck.check_store, self.core, progress))
+        for found in fsck.tree_findings(self.core, progress):
+            findings += found
+            await trio.lowlevel.checkpoint()
         return findings
 
 
@@ -237,7 +239,7 @@ def check_store(repo: Path, config: Config, progress: Progress) -> Sequence[Find
         table = InodeTable({}, lambda path, number: None)
         classifier = Classifier(backing, config.view.scratch, config.is_shadow)
         core = Core(backing, store, config, classifier, table)
-        return [*fsck.check_store(core, progress), *fsck.check_tree(core, progress)]
+        return [*fsck.check_store(core, progress), *chain(*fsck.tree_findings(core, progress))]
     finally:
         store.close()
 

@@ -1,4 +1,4 @@
-"""From a write to what the head becomes: which text was its base, and the merge. The pure work is `makfs.merge`'s.
+"""From a write to what the head becomes: which text was its base, and the merge (`makfs.merge`).
 
 G1  A base that is not known is inferred: of the file's last versions the one most like the write, the newest
     of equals. So a client that remembers an old text does not undo what it never saw.

@@ -100,7 +100,7 @@ class Moves:
         self.names.rename(view, move.old, move.new, move.maker, effects)
 
     def _save(self, move: Move, there: Found | None, effects: Effects) -> None:
-        """A private file takes a tracked name."""
+        """Give a private file a tracked name."""
         view = move.view
         real = self.real.path(view, move.old, move.old_realm)
         st = os.lstat(real)
@@ -120,7 +120,7 @@ class Moves:
         self.real.unlink(view, move.old, move.old_realm)
 
     def _leave(self, move: Move, effects: Effects) -> None:
-        """A tracked file takes a private name: vim's backup, a file moved to an ignored folder."""
+        """Give a tracked file a private name: vim's backup, a file moved to an ignored folder."""
         view = move.view
         inode = view.by_path.get(move.old)
         if inode is not None and inode.staging is not None and inode.staging.dirty:

@@ -26,7 +26,6 @@ from makfs.errors import Refused
 from makfs.ids import RepoPath, Seq
 from makfs.store.model import FileChange, FileKind, FileState
 
-
 REFUSED_SAVE_S = 60.0  # so long a refused rename also refuses the in-place write that clients fall back to
 
 

@@ -9,6 +9,7 @@ import trio
 
 from makfs.engine.core import Core
 from makfs.engine.corridor import Corridor
+from makfs.engine.data import Data
 from makfs.engine.effects import Effects, Outbox
 from makfs.engine.inodes import MadeStat, Realm
 from makfs.engine.names import Maker, Names
@@ -24,8 +25,12 @@ _TENDER = Writer(0, "makfs")
 class Tender:
     """Publishes and pays."""
 
-    def __init__(self, core: Core, corridor: Corridor, names: Names, outbox: Outbox | None) -> None:
+    def __init__(
+        self, core: Core, corridor: Corridor, names: Names, data: Data, outbox: Outbox | None
+    ) -> None:
         self._core = core
+        self._data = data
+        self._head_before = core.store.head
         self._corridor = corridor
         self._names = names
         self._outbox = outbox
@@ -38,9 +43,19 @@ class Tender:
             self.publish_shadows(effects, min_age_s=self._core.config.view.shadow_s)
             if self._core.owed:
                 self.pay(effects)
+            if self._core.stranded:
+                self._data.retry_stranded(effects)
             self._thaw(effects)
+            await self._keep_log_short()
             if self._outbox is not None:
                 await self._outbox.settle(effects)
+
+    async def _keep_log_short(self) -> None:
+        """Let the store move its log into the database, beside commits, when nothing was written lately."""
+        head = self._core.store.head
+        if head == self._head_before:
+            await trio.to_thread.run_sync(self._core.store.maintain)
+        self._head_before = head
 
     def publish_shadows(self, effects: Effects, *, min_age_s: float) -> None:
         """Make ordinary files of shadows that were closed so long ago."""

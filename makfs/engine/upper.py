@@ -4,6 +4,7 @@ U1  What is here hides what the repository has at the same path; a whiteout hide
 U2  Nothing here is ever seen by another view.
 """
 
+import contextlib
 import errno
 import os
 import shutil
@@ -125,10 +126,8 @@ class Upper:
                 lower = []
             prefix = path + "/" if path else ""
             found.update(name for name in lower if not self.hidden(prefix + name))
-        try:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             found.update(os.listdir(self.at(path)))
-        except (FileNotFoundError, NotADirectoryError):
-            pass
         return sorted(found)
 
     def renamed_folder(self, old: str, new: str) -> None:

@@ -2,8 +2,8 @@
 
 pyfuse3 takes a lock of trio's and waits for readability before each request: five system calls and two task
 switches. Looking first (poll(2), no waiting) and going back to trio every 16th request costs a third of that.
-pyfuse3 looks its event library up by name, so that it can be replaced (`pyfuse3.asyncio.enable` does so). This is
-such a replacement; everything but two names is trio itself.
+pyfuse3 looks its event library up by name, so that it can be replaced (`pyfuse3.asyncio.enable` does
+so). This is such a replacement; everything but two names is trio itself.
 """
 
 import select

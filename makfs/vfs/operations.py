@@ -318,7 +318,8 @@ class Operations(pyfuse3.Operations):
         found = os.statvfs(self._fs.core.backing.root)
         data = pyfuse3.StatvfsData()
         for field in (
-            "f_bsize", "f_frsize", "f_blocks", "f_bfree", "f_bavail", "f_files", "f_ffree", "f_favail", "f_namemax"
+            "f_bsize", "f_frsize", "f_blocks", "f_bfree", "f_bavail",
+            "f_files", "f_ffree", "f_favail", "f_namemax",
         ):  # fmt: skip
             setattr(data, field, getattr(found, field))
         return data
