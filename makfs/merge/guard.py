@@ -4,15 +4,16 @@ G1  Of every line that is not blank, the result holds as many as the two sides' 
     what one side added is there, what one side removed is gone, nothing is there twice that is not doubled.
 G2  No name is defined more often in one scope than on either side: two definitions of one name that met
     by coming from different nodes are one definition too many.
-G3  The result does not use a module-level name that one side took away more often than that side does.
-G4  A result that is one side's text, though the other side changed something too, must be what lines say as
+G3  The result does not use a module's name that one side took away more often than that side does.
+G4  An import is not left unused by a merge: if every side that has it uses it, the result does.
+G5  A result that is one side's text, though the other side changed something too, must be what lines say as
     well: where nothing of a change is left to be seen, one opinion is not enough.
-G5  The result parses if mine and head do.
 """
 
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from makfs.merge.forest import own_name
 from makfs.merge.text import merge_text
@@ -21,18 +22,31 @@ from makfs.syntax.node import Kind, Node
 _WORD = re.compile(rb"(?<![\w.])[A-Za-z_]\w*")
 _UNREAD = re.compile(rb"(?s:\"\"\".*?\"\"\"|'''.*?''')|\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*'|#[^\n]*")
 
+Nodes = Sequence[Node]
+
+
+@dataclass(frozen=True, slots=True)
+class Quartet:
+    """The changed nodes of three versions and of the result, and what is the same in all (`rest`)."""
+
+    base: Nodes
+    mine: Nodes
+    head: Nodes
+    result: Nodes
+    rest: Nodes = ()
+
 
 def lines_add_up(base: bytes, mine: bytes, head: bytes, result: bytes) -> bool:
     """Tell whether G1 holds between four texts."""
     old, my, new, got = (_count(text) for text in (base, mine, head, result))
     for line in old.keys() | my.keys() | new.keys() | got.keys():
         by_mine, by_head = my[line] - old[line], new[line] - old[line]
-        both = old[line] + by_mine + by_head
-        if (by_mine > 0) == (by_head > 0):  # both added or both removed: the same change, or two
-            low, high = sorted((both, old[line] + (max if by_mine > 0 else min)(by_mine, by_head)))
-        else:
-            low = high = both
-        if not low <= got[line] <= high:
+        bounds = [old[line] + by_mine + by_head]
+        if by_mine > 0 and by_head > 0:
+            bounds.append(old[line] + max(by_mine, by_head))  # the same line, or two like ones
+        elif by_mine < 0 and by_head < 0:
+            bounds.append(old[line] + min(by_mine, by_head))
+        if not min(bounds) <= got[line] <= max(bounds):
             return False
     return True
 
@@ -43,11 +57,22 @@ def _count(text: bytes) -> Counter[bytes]:
     return counts
 
 
-def doubled(mine: Iterable[Node], head: Iterable[Node], result: Iterable[Node]) -> Node | None:
+def swallowed(base: bytes, mine: bytes, head: bytes, result: bytes) -> bool:
+    """Tell whether a change has vanished from the result without lines saying so (G5)."""
+    if base in (mine, head) or mine == head:
+        return False
+    words = result.split()
+    if words != mine.split() and words != head.split():
+        return False
+    by_lines = merge_text(base, mine, head)
+    return not isinstance(by_lines, bytes) or by_lines.split() != words
+
+
+def doubled(four: Quartet) -> Node | None:
     """Return a node of the result that defines a name once too often (G2)."""
-    limits = _definitions(mine) | _definitions(head)
+    limits = _definitions(four.mine) | _definitions(four.head)
     seen: Counter[tuple[str, str]] = Counter()
-    for node in result:
+    for node in four.result:
         for key in _defined(node):
             seen[key] += 1
             if seen[key] > limits[key]:
@@ -68,23 +93,36 @@ def _defined(node: Node) -> set[tuple[str, str]]:
     return set() if node.name.startswith("#") else {(node.scope, own_name(node))}
 
 
-def orphaned(
-    base: Sequence[Node], mine: Sequence[Node], head: Sequence[Node], result: Sequence[Node]
-) -> bytes | None:
-    """Return a name that one side took away and the result uses more than that side does (G3)."""
-    before = _module_names(base)
-    lost = [before - _module_names(mine), before - _module_names(head)]
+def orphaned(four: Quartet) -> bytes | None:
+    """Return a name of the module that one side took away and the result uses all the same (G3)."""
+    before = _module_names(four.base)
+    lost = before - _module_names(four.mine), before - _module_names(four.head)
     if not any(lost):
         return None
-    here = _module_names(result)
-    for gone, remover in zip(lost, (mine, head), strict=True):
+    here = _module_names((*four.result, *four.rest))
+    for gone, remover in zip(lost, (four.mine, four.head), strict=True):
         missing = gone - here
         if missing:
-            used = _words(result) - _words(remover)
-            found = next((name for name in sorted(missing) if used[name] > 0), None)
+            more = _words(four.result) - _words(remover)
+            found = next((name for name in sorted(missing) if more[name]), None)
             if found:
                 return found
     return None
+
+
+def unused(four: Quartet) -> bytes | None:
+    """Return an import that the merge leaves unused (G4)."""
+    sides = [(_imported(nodes), _words(nodes)) for nodes in (four.mine, four.head)]
+    words = _words(four.result)
+    for name in sorted(_imported(four.result)):
+        gone = not words[name] and all(used[name] for has, used in sides if name in has)
+        if gone and not any(name in _words([node]) for node in four.rest):
+            return name
+    return None
+
+
+def _imported(nodes: Nodes) -> set[bytes]:
+    return {name.encode() for node in nodes if node.kind is Kind.IMPORTS for name in node.defines}
 
 
 def _module_names(nodes: Iterable[Node]) -> set[bytes]:
@@ -98,14 +136,3 @@ def _words(nodes: Iterable[Node]) -> Counter[bytes]:
         if node.kind is not Kind.IMPORTS:
             counts.update(_WORD.findall(_UNREAD.sub(b"", node.text)))
     return counts
-
-
-def swallowed(base: bytes, mine: bytes, head: bytes, result: bytes) -> bool:
-    """Tell whether a change has vanished from the result without lines saying so (G4)."""
-    if base in (mine, head) or mine == head:
-        return False
-    words = result.split()
-    if words != mine.split() and words != head.split():
-        return False
-    by_lines = merge_text(base, mine, head)
-    return not isinstance(by_lines, bytes) or by_lines.split() != words

@@ -199,6 +199,8 @@ def _merge_statement(
         return b""
     if mine is None or head is None:
         only = mine or head
+        if base is not None and only is not None and only.text == base.text:
+            return b""  # the other side says it elsewhere: two statements became one
         return only.text if only is not None and set(only.names) == left else None
     if mine.text == head.text or (base is not None and mine.text == base.text):
         return head.text
@@ -211,7 +213,7 @@ def _merge_statement(
 
 
 def _rebuild(head: Statement, mine: Statement, left: set[Binding]) -> bytes | None:
-    """Write one statement with the wanted names, after the model of head's, or of the one with parentheses."""
+    """Write one statement with the wanted names, modelled on head's or on the one with parentheses."""
     from makfs.merge.alias import rewrite_names  # libcst takes 0.2 s to load and is seldom needed
 
     model, other = (mine, head) if b"(" in mine.text and b"(" not in head.text else (head, mine)

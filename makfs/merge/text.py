@@ -69,17 +69,21 @@ def merge_lines(base: Lines, mine: Lines, head: Lines) -> list[bytes] | tuple[Cl
         mine_start, head_start = region.start + shift_mine, region.start + shift_head
         shift_mine += _growth(region.mine)
         shift_head += _growth(region.head)
-        mine_part = mine[mine_start : region.end + shift_mine]
-        head_part = head[head_start : region.end + shift_head]
-        if not region.head or mine_part == head_part:
-            result.extend(mine_part)
-        elif not region.mine:
-            result.extend(head_part)
+        ends = mine_start, region.end + shift_mine, head_start, region.end + shift_head
+        part = _merge_region(region, mine[ends[0] : ends[1]], head[ends[2] : ends[3]])
+        if part is None:
+            clashes.append(Clash((region.start, region.end), ends[:2], ends[2:]))
         else:
-            ends = (region.start, region.end), (mine_start, region.end + shift_mine)
-            clashes.append(Clash(*ends, (head_start, region.end + shift_head)))
+            result.extend(part)
     result.extend(base[at:])
     return tuple(clashes) if clashes else result
+
+
+def _merge_region(region: _Region, mine: Lines, head: Lines) -> Lines | None:
+    """Return the lines of a region that one side changed, or both alike (T1)."""
+    if not region.head or mine == head:
+        return mine
+    return None if region.mine else head
 
 
 def _growth(hunks: Sequence[Hunk]) -> int:

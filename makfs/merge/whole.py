@@ -1,6 +1,7 @@
 """Merge whole files: nodes where the three versions have them, lines where they do not.
 
-W1  Never an exception, whatever the bytes. Never a result that fails the checks of `guard`.
+W1  Never an exception, whatever the bytes. Never a result that fails the checks of `guard`, or that does not
+    parse though mine and head do.
 W2  merge(base, mine, base) is mine; merge(base, base, head) is head; merge(base, same, same) is the same.
 W3  Where nodes give no answer and the policy allows lines, lines may: a change of structure that nodes could
     not follow is often plain to the eye. The same checks hold. A stale copy (`piece`, P4) is never merged
@@ -9,18 +10,22 @@ W4  A version that does not parse is merged by lines; without lines, only if its
 W5  Files that are not source are merged by lines if the policy allows it; binary ones never.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from makfs.ids import NodeUid
-from makfs.merge import guard
-from makfs.merge.forest import plant
+from makfs.merge import ends, guard
+from makfs.merge.forest import Version, plant
+from makfs.merge.guard import Quartet
 from makfs.merge.result import Conflict, ConflictItem, Merged, What
+from makfs.merge.sound import is_sound
 from makfs.merge.sources import Draft, Older, merge_nodes
 from makfs.merge.speech import item
 from makfs.merge.text import is_binary, merge_text
 from makfs.syntax import identify, parses, split
 from makfs.syntax.node import Kind, Node, Source
+
+Items = tuple[ConflictItem, ...]
 
 
 def merge_file(
@@ -40,18 +45,24 @@ def merge_file(
         return Merged(head)
     if head == base:
         return Merged(mine)
+    crlf = [ends.crlf_of(text) for text in (base, mine, head)]
+    if True in crlf and False in crlf and None not in crlf:
+        merged = merge_file(path, *map(ends.to_lf, (base, mine, head)), allow_lines=allow_lines, older=older)
+        if isinstance(merged, Merged) and ends.three_way(*crlf):
+            return replace(merged, text=ends.to_crlf(merged.text))
+        return merged
     old, uid = identify(path, None, base, 1)
     my, uid = identify(path, old, mine, uid)
     new, uid = identify(path, old, head, uid)
-    by_uid: Callable[[NodeUid], Sequence[bytes]] | None = None
+    by_uid: Older | None = None
     if older is not None:
         addresses = {node.uid: f"{path}::{node.qualname}" for node in (*my.nodes, *new.nodes)}
-        by_address = older
-
-        def by_uid(uid: NodeUid) -> Sequence[bytes]:
-            return by_address(addresses[uid])
-
+        by_uid = _by_uid(addresses, older)
     return merge_sources(path, old, my, new, allow_lines=allow_lines, older=by_uid)
+
+
+def _by_uid(addresses: dict[NodeUid, str], older: Callable[[str], Sequence[bytes]]) -> Older:
+    return lambda uid: older(addresses[uid])
 
 
 def merge_sources(
@@ -65,111 +76,142 @@ def merge_sources(
 ) -> Merged | Conflict:
     """Merge three versions whose nodes carry aligned uids (0: not matched).
 
-    `older` gives the texts of a node that its newer text in head replaced. Cost: that of the changed stretch.
+    `older` gives the texts of a node that head's text replaced, for a uid. Cost: that of the changed stretch.
     """
     forest = plant(base, mine, head)
-    if _text(forest.mine.node.values()) in (
-        _text(forest.base.node.values()),
-        _text(forest.head.node.values()),
-    ):
+    texts = [_text(side) for side in (forest.base, forest.mine, forest.head)]
+    if texts[1] in (texts[0], texts[2]):
         return Merged(head.text)
-    if _text(forest.head.node.values()) == _text(forest.base.node.values()):
+    if texts[2] == texts[0]:
         return Merged(mine.text)
     if any(_is_opaque(source) for source in (base, mine, head)):
         return _merge_opaque(path, base.text, mine.text, head.text, allow_lines=allow_lines)
+    if any(b"\r\n" in text for text in texts) and not all(b"\r\n" in text for text in texts):
+        crlf = [ends.crlf_of(source.text) for source in (base, mine, head)]
+        if None not in crlf and len(set(crlf)) > 1:
+            return merge_file(path, base.text, mine.text, head.text, allow_lines=allow_lines)
+    final = [ends.is_ended(source) for source in (base, mine, head)]
+    if not all(final):
+        whole = [ends.ended(source) for source in (base, mine, head)]
+        if whole[0] not in whole[1:] and whole[1] != whole[2]:
+            merged = _merge(path, *whole, allow_lines=allow_lines, older=older)
+            if isinstance(merged, Merged) and not ends.three_way(*final):
+                return replace(merged, text=ends.unended(merged.text))
+            return merged
+    return _merge(path, base, mine, head, allow_lines=allow_lines, older=older)
+
+
+def _merge(
+    path: str, base: Source, mine: Source, head: Source, *, allow_lines: bool, older: Older | None
+) -> Merged | Conflict:
+    forest = plant(base, mine, head)
     draft = merge_nodes(path, forest, allow_lines=allow_lines, older=older)
     items = tuple(draft.items) or _check_draft(draft)
     if not (base.valid and mine.valid and head.valid):
         if items and not allow_lines:
             return Conflict(items)
-    elif not items:
-        text = b"".join(
-            [*_texts(forest.before), *(draft.text[uid] for uid in draft.order), *_texts(forest.after)]
-        )
-        if parses(path, text):
-            dropped = tuple(f"{path}::{draft.node(uid).qualname}" for uid in draft.dropped)
-            return Merged(text, dropped)
+        return _merge_lines(path, base, mine, head, items)
+    if not items:
+        text = _render(draft)
+        if is_sound(draft, text):
+            return Merged(text, tuple(f"{path}::{draft.node(uid).qualname}" for uid in draft.dropped))
         items = (item(What.GUARD, path, None, "the result would not parse"),)
-    if draft.dropped or (items and not allow_lines):
+    if draft.dropped or not allow_lines:
         return Conflict(items)
     return _merge_lines(path, base, mine, head, items)
 
 
-def _texts(nodes: Sequence[Node]) -> list[bytes]:
-    return [node.text for node in nodes]
+def _render(draft: Draft) -> bytes:
+    """Return the result's bytes; a text that used to end the file gets the line end it lacks."""
+    forest = draft.forest
+    texts = [
+        *(node.text for node in forest.before),
+        *(draft.text[uid] for uid in draft.order),
+        *(node.text for node in forest.after),
+    ]
+    for index, text in enumerate(texts[:-1]):
+        if not text.endswith((b"\n", b"\r")):
+            texts[index] = text + b"\n"
+    return b"".join(texts)
 
 
-def _text(nodes: Iterable[Node]) -> bytes:
-    return b"".join(node.text for node in nodes)
+def _text(version: Version) -> bytes:
+    return b"".join(node.text for node in version.node.values())
 
 
 def _is_opaque(source: Source) -> bool:
-    return len(source.nodes) == 1 and source.nodes[0].kind is Kind.OPAQUE
+    return any(node.kind is Kind.OPAQUE for node in source.nodes)
 
 
 def _merge_opaque(
     path: str, base: bytes, mine: bytes, head: bytes, *, allow_lines: bool
 ) -> Merged | Conflict:
+    """Merge what is no source (W5)."""
     if any(map(is_binary, (base, mine, head))):
         return Conflict((item(What.BINARY, path),))
-    merged = merge_text(base, mine, head) if allow_lines else ()
+    if not allow_lines:
+        return Conflict((item(What.EDIT_EDIT, path),))
+    merged = merge_text(base, mine, head)
     if isinstance(merged, bytes):
         return Merged(merged)
-    return Conflict(
-        tuple(item(What.EDIT_EDIT, path, None, clash.place) for clash in merged)
-        or (item(What.EDIT_EDIT, path),)
-    )
+    return Conflict(tuple(item(What.EDIT_EDIT, path, None, clash.place) for clash in merged))
 
 
-def _merge_lines(
-    path: str, base: Source, mine: Source, head: Source, items: tuple[ConflictItem, ...]
-) -> Merged | Conflict:
+def _merge_lines(path: str, base: Source, mine: Source, head: Source, items: Items) -> Merged | Conflict:
     """Merge by lines and hold the result against the same checks (W3, W4)."""
     merged = merge_text(base.text, mine.text, head.text)
     if not isinstance(merged, bytes):
         return Conflict(items or tuple(item(What.EDIT_EDIT, path, None, clash.place) for clash in merged))
     if not (mine.valid and head.valid):
         return Merged(merged)
-    if not parses(path, merged):
+    result = split(path, merged)
+    if not (result.valid and parses(path, merged)):
         return Conflict(items or (item(What.GUARD, path, None, "the result would not parse"),))
-    wrong = _check_names(path, base.nodes, mine.nodes, head.nodes, split(path, merged).nodes)
+    wrong = _check_names(path, Quartet(base.nodes, mine.nodes, head.nodes, result.nodes))
     return Conflict(wrong) if wrong else Merged(merged)
 
 
-def _check_draft(draft: Draft) -> tuple[ConflictItem, ...]:
-    """Hold a draft against G1 to G4, within the changed stretch."""
+def _check_draft(draft: Draft) -> Items:
+    """Hold a draft against the guard, within the changed stretch."""
     forest = draft.forest
     base, mine, head = (
         b"".join(node.text for uid, node in side.node.items() if uid not in draft.loose)
         for side in (forest.base, forest.mine, forest.head)
     )
-    got = b"".join(draft.text[uid] for uid in draft.order if uid not in draft.loose)
-    if not guard.lines_add_up(base, mine, head, got):
+    result = b"".join(draft.text[uid] for uid in draft.order if uid not in draft.loose)
+    if not guard.lines_add_up(base, mine, head, result):
         return (item(What.GUARD, draft.path, None, "a line would be lost or doubled"),)
-    if not draft.dropped and guard.swallowed(base, mine, head, got):
+    if not draft.dropped and guard.swallowed(base, mine, head, result):
         return (item(What.GUARD, draft.path, None, "nothing of one side's change would be left to see"),)
-    result = [_result_node(draft, uid) for uid in draft.order]
-    old, my, new = (list(side.node.values()) for side in (forest.base, forest.mine, forest.head))
-    return _check_names(draft.path, old, my, new, result)
+    nodes = tuple(_result_node(draft, uid) for uid in draft.order)
+    old, my, new = (tuple(side.node.values()) for side in (forest.base, forest.mine, forest.head))
+    return _check_names(draft.path, Quartet(old, my, new, nodes, (*forest.before, *forest.after)))
 
 
 def _result_node(draft: Draft, uid: int) -> Node:
+    """Return a node of the result with its own text and what that text defines."""
     node, text = draft.node(uid), draft.text[uid]
-    if uid in draft.fresh and node.defines:
-        defines = [name for part in split(draft.path, text).nodes for name in part.defines]
-        return replace(node, text=text, defines=tuple(dict.fromkeys(defines)))
-    return node if node.text == text else replace(node, text=text)
+    for side in (draft.forest.head, draft.forest.mine):
+        model = side.node.get(uid)
+        if model is not None and text.endswith(model.core):
+            return replace(node, text=text, defines=model.defines)
+    defines = [name for part in split(draft.path, text).nodes for name in part.defines]
+    return replace(node, text=text, defines=tuple(dict.fromkeys(defines)) if node.defines else ())
 
 
-def _check_names(
-    path: str, base: Sequence[Node], mine: Sequence[Node], head: Sequence[Node], result: Sequence[Node]
-) -> tuple[ConflictItem, ...]:
-    """Hold a result against G2 and G3."""
-    twice = guard.doubled(mine, head, result)
+def _check_names(path: str, four: Quartet) -> Items:
+    """Hold a result against G2 to G4."""
+    twice = guard.doubled(four)
     if twice is not None:
         return (item(What.GUARD, path, twice, "it would be there twice"),)
-    name = guard.orphaned(base, mine, head, result)
+    name = guard.orphaned(four)
     if name is not None:
-        more = f"one side took {name.decode()} away and the other uses it"
-        return (item(What.GUARD, path, None, more),)
+        return (item(What.GUARD, path, None, _taken(name.decode())),)
+    name = guard.unused(four)
+    if name is not None:
+        return (item(What.GUARD, path, None, f"nobody would use the import {name.decode()} any more"),)
     return ()
+
+
+def _taken(name: str) -> str:
+    return f"one side took the name {name} away, the other uses it"
