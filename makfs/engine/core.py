@@ -112,6 +112,11 @@ class Core:
             return None
         return b"".join(node.text for node in nodes)
 
+    def mtime_ns(self, path: str) -> int:
+        """Return the head's mtime as we last left it, 0 if it is not known."""
+        file = self.files.get(path)
+        return file.signature[0] if file is not None and file.signature is not None else 0
+
     # ---- states for the journal
 
     def state(self, path: str) -> FileState:
@@ -156,10 +161,10 @@ class Core:
 
     # ---- which kernel caches a commit makes wrong
 
-    def note_content(self, effects: Effects, path: str) -> None:
-        """Add every view's cached pages and attributes of a file."""
+    def note_content(self, effects: Effects, path: str, *, but: View | None = None) -> None:
+        """Add every view's cached pages and attributes of a file, but those of one view."""
         for view in self.views.values():
-            inode = view.by_path.get(path)
+            inode = view.by_path.get(path) if view is not but else None
             if inode is not None and inode.lookups > 0 and inode not in effects.inodes:
                 effects.inodes.append(inode)
 

@@ -47,6 +47,7 @@ class Edit:
     new: bool = False  # the writer made the file: nothing was there
     like: StatLike | None = None  # mode and owner of a new file
     take_mode: bool = False  # a rename over: the mode is the new file's
+    tells_itself: bool = False  # the caller corrects the kernel caches of the writer's own view
     removes: str | None = None  # tracked path that becomes this file (rename over)
 
 
@@ -208,7 +209,7 @@ class Corridor:
             self._remove_backing(edit.removes)
         file.believe(edit.view.number, edit.writer.pid, self._belief(file, edit.data, result))
         edit.view.commits += 1
-        core.note_content(effects, edit.path)
+        core.note_content(effects, edit.path, but=edit.view if edit.tells_itself else None)
         return Landed(commit.seq, result, merged)
 
     def _landed(self, file: File, commit: Commit, revised: Revised) -> None:

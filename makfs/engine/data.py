@@ -13,7 +13,7 @@ import stat
 import time
 
 from makfs.engine.core import Core
-from makfs.engine.corridor import Corridor, Edit
+from makfs.engine.corridor import Corridor, Edit, Landed
 from makfs.engine.effects import Effects
 from makfs.engine.files import Belief, File, OwnText, signature
 from makfs.engine.handles import TrackedHandle
@@ -123,6 +123,7 @@ class Data:
             belief = file.version
             data = self._starting_text(handle, belief) or b""
         staging = inode.staging = self._new_staging(data, belief, handle)
+        staging.patched = not truncate and not handle.cached
         return staging
 
     def _starting_text(self, handle: TrackedHandle, belief: Belief) -> bytes | None:
@@ -265,19 +266,21 @@ class Data:
         staging, path = inode.staging, inode.path
         assert staging is not None
         assert path is not None
-        landed = None
-        shown = self._own_text(inode, staging)
+        edit = None if staging.large else self._edit(inode.view, path, staging)
+        before = self.stat(inode)
         try:
-            if staging.large:
+            if edit is None:
                 put_large(self.corridor, inode, staging, effects)
+                landed = None
             else:
-                landed = self.corridor.put(self._edit(inode.view, path, staging), effects)
+                landed = self.corridor.put(edit, effects)
         except StoreFull as error:
             raise OSError(errno.ENOSPC, str(error), path) from error
-        if shown is not None and landed is not None:
-            shown.belief = OwnText(shown.data) if landed.merged else self.core.file(path).version
-        inode.shown = shown
-        self._committed(inode, staging, effects)
+        self._committed(inode, staging)
+        if landed is None or landed.merged or staging.patched:
+            self._tell_writer(inode, edit, before, landed, effects)
+        elif staging.told and before.st_mtime_ns != self.core.mtime_ns(path):
+            effects.attributes.append(inode.ino)
         if staging.new:
             self.core.note_name(effects, path, own=inode.view)
             for name, value in staging.xattrs.items():
@@ -285,24 +288,25 @@ class Data:
         if self.core.classifier.concerns(path):
             self.core.classifier.reload()
 
-    def _own_text(self, inode: Inode, staging: Staging) -> Shown | None:
-        """Return the writer's own text, shown until its kernel caches know what the commit made of it."""
-        if staging.large or inode.lookups <= 0:
-            return None
-        return Shown(staging.content(), self.stat(inode), None)
+    def _tell_writer(
+        self, inode: Inode, edit: Edit | None, before: StatLike, landed: Landed | None, effects: Effects
+    ) -> None:
+        """Correct the writer's own kernel caches, which hold another text than the commit made (I4)."""
+        effects.inodes.append(inode)
+        if edit is not None and landed is not None and inode.lookups > 0:
+            belief = OwnText(edit.data) if landed.merged else self.core.file(edit.path).version
+            inode.shown = Shown(edit.data, before, belief)
 
     def _edit(self, view: View, path: str, staging: Staging) -> Edit:
         like = MadeStat(stat.S_IFREG | staging.mode, st_uid=staging.uid, st_gid=staging.gid)
         return Edit(
             view, path, staging.content(), staging.base, staging.writer, staging.mtime_ns,
             times_set=staging.times_set, atime_ns=staging.atime_ns, new=staging.new,
-            like=like if staging.new else None,
+            like=like if staging.new else None, tells_itself=True,
         )  # fmt: skip
 
-    def _committed(self, inode: Inode, staging: Staging, effects: Effects) -> None:
+    def _committed(self, inode: Inode, staging: Staging) -> None:
         """End the staging. A handle that writes on begins another from what its process believes."""
-        if inode not in effects.inodes:
-            effects.inodes.append(inode)
         was_new = staging.new
         inode.let_go()
         inode.staging = None
@@ -347,6 +351,7 @@ class Data:
             made.st_atime_ns = staging.atime_ns or staging.mtime_ns
         else:
             made = MadeStat.like(st)
+        staging.told = True
         made.st_size = staging.size
         if staging.dirty:
             made.st_mtime_ns = made.st_ctime_ns = staging.mtime_ns

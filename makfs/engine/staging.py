@@ -31,8 +31,10 @@ class Staging:
         "mode",
         "mtime_ns",
         "new",
+        "patched",
         "refusal",
         "times_set",
+        "told",
         "touched",
         "uid",
         "writer",
@@ -54,6 +56,8 @@ class Staging:
         self.gid = 0
         self.wrote = False  # data was written since the last commit: FLUSH commits
         self.touched = False  # truncated only: RELEASE commits
+        self.patched = False  # written past the kernel's cache onto a text it may have cached
+        self.told = False  # the kernel may have cached the staged attributes
         self.mtime_ns = time.time_ns()
         self.times_set = False  # utimensat(2) gave the time: the commit keeps it exactly
         self.atime_ns = 0
@@ -128,8 +132,10 @@ class Staging:
         self.new = self.wrote = self.touched = False
 
     def _moved(self) -> None:
+        self.patched = False  # written past the kernel's cache onto a text it may have cached
+        self.told = False  # the kernel may have cached the staged attributes
         self.mtime_ns = time.time_ns()
-        self.times_set = False
+        self.times_set = self.told = False
 
     async def wait_done(self, most_s: float) -> None:
         """Wait for the commit, at most so long after the last change."""
