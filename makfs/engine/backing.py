@@ -28,6 +28,13 @@ def renameat2(old: str, new: str, flags: int) -> None:
         raise OSError(number, os.strerror(number), old)
 
 
+def copy_xattrs(source: str, target: str | int) -> None:
+    """Give `target` the extended attributes of `source`, as far as there are any and it may have them."""
+    with contextlib.suppress(OSError):  # a new file has none to copy
+        for name in os.listxattr(source, follow_symlinks=False):
+            os.setxattr(target, name, os.getxattr(source, name, follow_symlinks=False))
+
+
 class Backing:
     """The repository's directory. Paths are relative to it; names are `os.fsdecode`d."""
 
@@ -48,6 +55,11 @@ class Backing:
         except (FileNotFoundError, NotADirectoryError):
             return None
 
+    def is_dir(self, path: str) -> bool:
+        """Tell whether a directory (not a link to one) is there."""
+        st = self.lstat(path)
+        return st is not None and stat.S_ISDIR(st.st_mode)
+
     def read(self, path: str) -> bytes:
         """Return a regular file's bytes. Raises OSError."""
         fd = os.open(self.at(path), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -63,8 +75,13 @@ class Backing:
             names.remove(STATE_DIR)
         return names
 
-    def replace(self, path: str, data: bytes, like: StatLike, mtime_ns: int) -> os.stat_result:
-        """Make `path` a regular file with these bytes (B1, B2). Returns its attributes. Raises OSError."""
+    def replace(
+        self, path: str, data: bytes, like: StatLike, mtime_ns: int, xattrs_of: str = ""
+    ) -> os.stat_result:
+        """Make `path` a regular file with these bytes (B1, B2). Returns its attributes. Raises OSError.
+
+        `xattrs_of` is the real path of a file whose extended attributes it gets, not the replaced one's.
+        """
         temporary = self._temporary()
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
@@ -72,7 +89,7 @@ class Backing:
             done = 0
             while done < len(view):
                 done += os.write(fd, view[done:])
-            return self._publish(fd, temporary, path, like, mtime_ns)
+            return self._publish(fd, temporary, path, like, mtime_ns, xattrs_of)
         except OSError:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary)
@@ -102,18 +119,26 @@ class Backing:
         self._counter += 1
         return f"{self.state}/tmp/new-{os.getpid()}-{self._counter}"
 
-    def _publish(self, fd: int, temporary: str, path: str, like: StatLike, mtime_ns: int) -> os.stat_result:
+    def _publish(
+        self, fd: int, temporary: str, path: str, like: StatLike, mtime_ns: int, xattrs_of: str = ""
+    ) -> os.stat_result:
         """Give the finished temporary file its attributes and its name."""
         target = self.at(path)
         if os.geteuid() == 0:
             os.fchown(fd, like.st_uid, like.st_gid)
         os.fchmod(fd, stat.S_IMODE(like.st_mode))
-        with contextlib.suppress(OSError):  # a new file has none to copy
-            for name in os.listxattr(target, follow_symlinks=False):
-                os.setxattr(fd, name, os.getxattr(target, name, follow_symlinks=False))
+        copy_xattrs(xattrs_of or target, fd)
         os.utime(fd, ns=(like.st_atime_ns or mtime_ns, mtime_ns))
         os.rename(temporary, target)
         return os.fstat(fd)
+
+    def take_xattrs(self, path: str, source: str) -> None:
+        """Give a file the extended attributes of the real file `source`, and no others."""
+        target = self.at(path)
+        with contextlib.suppress(OSError):  # no support on this file system: there are none
+            for name in os.listxattr(target):
+                os.removexattr(target, name)
+        copy_xattrs(source, target)
 
     def make_parents(self, path: str) -> list[str]:
         """Make the missing directories above `path`; return those made, outermost first."""

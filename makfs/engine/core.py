@@ -4,6 +4,7 @@ import contextlib
 import logging
 import os
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
@@ -158,6 +159,24 @@ class Core:
         if self.file(path).version > 0 or self.store.revision(RepoPath(path)) is not None:
             return None
         return self.state(path)
+
+    def rebase(self, path: str, now: Callable[[Belief], Belief]) -> None:
+        """Say anew, for all views, what is believed and staged of the file at a path.
+
+        For commits that change no text: the versions have other names now.
+        """
+        file = self.file(path)
+        for key, belief in list(file.beliefs.items()):
+            file.beliefs[key] = now(belief)
+        for view in self.views.values():
+            inode = view.by_path.get(path)
+            if inode is None:
+                continue
+            for held in (inode.staging, inode.suspended):
+                if held is not None:
+                    held.base = now(held.base)
+            if inode.shown is not None:
+                inode.shown.belief = now(inode.shown.belief)
 
     # ---- which kernel caches a commit makes wrong
 

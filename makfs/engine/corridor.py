@@ -49,6 +49,7 @@ class Edit:
     take_mode: bool = False  # a rename over: the mode is the new file's
     tells_itself: bool = False  # the caller corrects the kernel caches of the writer's own view
     removes: str | None = None  # tracked path that becomes this file (rename over)
+    xattrs_of: str = ""  # real path of the file that takes the place (rename over); "": attributes stay
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +205,7 @@ class Corridor:
             core.show_still(edit.path, head, now, file.version)
         self._landed(file, commit, revised)
         file.changed(edit.view.number, time.monotonic())
-        self.write_through(file, result, like, mtime_ns)
+        self.write_through(file, result, like, mtime_ns, edit.xattrs_of)
         if edit.removes is not None:
             self._remove_backing(edit.removes)
         file.believe(edit.view.number, edit.writer.pid, self._belief(file, edit.data, result))
@@ -229,14 +230,16 @@ class Corridor:
         self.core.store.effects_done(effect.effect for effect in owed)
         return commit
 
-    def write_through(self, file: File, data: bytes, like: StatLike, mtime_ns: int) -> None:
+    def write_through(
+        self, file: File, data: bytes, like: StatLike, mtime_ns: int, xattrs_of: str = ""
+    ) -> None:
         """Bring the backing file to the head; a failure is noted and tried again later (E4)."""
         core = self.core
         try:
-            st = core.backing.replace(file.path, data, like, mtime_ns)
+            st = core.backing.replace(file.path, data, like, mtime_ns, xattrs_of)
         except FileNotFoundError:
             core.backing.make_parents(file.path)
-            st = core.backing.replace(file.path, data, like, mtime_ns)
+            st = core.backing.replace(file.path, data, like, mtime_ns, xattrs_of)
         except OSError as error:
             file.owed = data
             core.owed[file.path] = (
@@ -305,6 +308,10 @@ class Corridor:
         assert revision is not None
         if st is None and revision.kind is FileKind.ABSENT:
             return
+        if st is not None and not stat.S_ISREG(st.st_mode):
+            now = core.state(file.path)
+            if (now.kind, now.target) == (revision.kind, revision.target):
+                return
         if st is not None and stat.S_ISREG(st.st_mode) and revision.kind is FileKind.FILE:
             same_mode = stat.S_IMODE(st.st_mode) == revision.mode
             if same_mode and st.st_size == revision.size_bytes:

@@ -12,6 +12,7 @@ import os
 import stat
 import time
 
+from makfs.engine.attributes import Attributes
 from makfs.engine.core import Core
 from makfs.engine.corridor import Corridor, Edit, Landed
 from makfs.engine.effects import Effects
@@ -19,11 +20,10 @@ from makfs.engine.files import Belief, File, OwnText, signature
 from makfs.engine.handles import TrackedHandle
 from makfs.engine.inodes import Inode, MadeStat, Realm, Shown, StatLike
 from makfs.engine.large import put_large
-from makfs.engine.names import Maker, oserror
+from makfs.engine.names import Maker
 from makfs.engine.staging import Staging
 from makfs.engine.views import View
 from makfs.errors import Refused, StoreFull
-from makfs.ids import RepoPath
 
 log = logging.getLogger(__name__)
 READ_STILL_S = 0.05  # a reader is given so long to read what it opened
@@ -36,17 +36,16 @@ class Data:
     def __init__(self, core: Core, corridor: Corridor) -> None:
         self.core = core
         self.corridor = corridor
-        self.suspended: dict[int, Staging] = {}  # ino -> staging refused at FLUSH (D3)
+        self.attributes = Attributes(core, corridor)
 
     # ---- open and make
 
     def open(self, inode: Inode, flags: int, tid: int, effects: Effects) -> TrackedHandle:
         """Open a tracked file. Raises OSError."""
-        file = self.core.file(inode.path) if inode.path is not None else File(RepoPath(""))
-        handle = TrackedHandle(self.core, inode, file, flags, tid)
+        handle = TrackedHandle(self.core, inode, flags, tid)
         if inode.staging is None and inode.path is not None:
-            self._open_committed(handle, file, effects)
-            self._freeze_if_hot(handle, file)
+            self._open_committed(handle, handle.file, effects)
+            self._freeze_if_hot(handle, handle.file)
         inode.opens += 1
         if inode.staging is None and not handle.frozen:
             if handle.in_place:
@@ -86,10 +85,9 @@ class Data:
     def create(self, view: View, path: str, mode: int, flags: int, tid: int, maker: Maker) -> TrackedHandle:
         """Make a file that only this view sees until it is committed."""
         inode = view.inode(path, Realm.TRACKED, is_dir=False)
-        file = self.core.file(path)
-        handle = TrackedHandle(self.core, inode, file, flags, tid)
-        writer = handle.writer()
-        staging = self._new_staging(b"", file.belief(view.number, writer.pid), handle)
+        handle = TrackedHandle(self.core, inode, flags, tid)
+        base = handle.file.belief(view.number, self.core.procs.group(tid))
+        staging = self._new_staging(b"", base, handle)
         staging.new, staging.mode, staging.uid, staging.gid = True, stat.S_IMODE(mode), maker.uid, maker.gid
         inode.staging = staging
         inode.made_now()
@@ -110,10 +108,9 @@ class Data:
         inode, file = handle.inode, handle.file
         if inode.staging is not None:
             return inode.staging
-        suspended = self.suspended.pop(inode.ino, None)
-        if suspended is not None:
-            inode.staging = suspended
-            return suspended
+        if inode.suspended is not None:
+            inode.staging, inode.suspended = inode.suspended, None
+            return inode.staging
         writer = handle.writer()
         belief = file.version if handle.append else file.belief(inode.view.number, writer.pid)
         if belief is None and not truncate:
@@ -144,7 +141,7 @@ class Data:
         return len(data)
 
     def foresee(self, handle: TrackedHandle, effects: Effects) -> None:
-        """Refuse a write at once if no continuation could be accepted: clients report errors of write(2) best.
+        """Refuse a write at once if no continuation could be accepted: errors of write(2) reach people best.
 
         Only where the kernel caches nothing of the write: rolling back a cached one would wait for itself.
         Raises Refused; the view shows the committed text again.
@@ -168,9 +165,12 @@ class Data:
         if inode.staging is not None:
             inode.staging.truncate(size)
             return
-        assert inode.path is not None
-        handle = TrackedHandle(self.core, inode, self.core.file(inode.path), os.O_WRONLY | os.O_APPEND, tid)
+        handle = TrackedHandle(self.core, inode, os.O_WRONLY | os.O_APPEND, tid)
         self._stage(handle).truncate(size)
+        if inode.path is None:  # an orphan commits nothing; its last close drops the bytes
+            if not inode.opens:
+                self._drop(inode)
+            return
         try:
             self.commit(inode, effects)
         finally:
@@ -236,7 +236,7 @@ class Data:
     def _last_close(self, inode: Inode) -> None:
         if inode.opens:
             return
-        self.suspended.pop(inode.ino, None)
+        inode.suspended = None
         if inode.staging is not None and (inode.path is None or not inode.staging.dirty):
             self._drop(inode)
         inode.view.settle(inode)
@@ -247,7 +247,7 @@ class Data:
         assert staging is not None
         if staging.new or inode.opens == 0:
             return
-        self.suspended[inode.ino] = staging
+        inode.suspended = staging
         if staging.done is not None:
             staging.done.set()
             staging.done = None
@@ -267,7 +267,7 @@ class Data:
         assert staging is not None
         assert path is not None
         edit = None if staging.large else self._edit(inode.view, path, staging)
-        before = self.stat(inode)
+        before = self.attributes.stat(inode)
         try:
             if edit is None:
                 put_large(self.corridor, inode, staging, effects)
@@ -316,90 +316,3 @@ class Data:
         inode.view.active()
         if was_new:
             inode.made_now()
-
-    # ---- attributes
-
-    def stat(self, inode: Inode) -> StatLike:
-        """Return a tracked inode's attributes. Raises OSError."""
-        staging = inode.staging
-        if staging is None and inode.shown is not None:
-            inode.shown.served += 1
-            return inode.shown.st
-        if inode.path is None:
-            return self._orphan_stat(inode)
-        st = None if staging is not None and staging.new else self.core.backing.lstat(inode.path)
-        if staging is None:
-            if st is None:
-                raise oserror(errno.ENOENT, inode.path)
-            return self._owed_stat(inode.path, st)
-        return self._staged_stat(staging, st)
-
-    def _owed_stat(self, path: str, st: os.stat_result) -> StatLike:
-        if not self.core.owed:
-            return st
-        file = self.core.files.get(path)
-        if file is None or file.owed is None:
-            return st
-        made = MadeStat.like(st)
-        made.st_size = len(file.owed)
-        return made
-
-    @staticmethod
-    def _staged_stat(staging: Staging, st: os.stat_result | None) -> StatLike:
-        if st is None:
-            made = MadeStat(stat.S_IFREG | staging.mode, st_uid=staging.uid, st_gid=staging.gid)
-            made.st_atime_ns = staging.atime_ns or staging.mtime_ns
-        else:
-            made = MadeStat.like(st)
-        staging.told = True
-        made.st_size = staging.size
-        if staging.dirty:
-            made.st_mtime_ns = made.st_ctime_ns = staging.mtime_ns
-        return made
-
-    @staticmethod
-    def _orphan_stat(inode: Inode) -> StatLike:
-        made = MadeStat.like(inode.last_stat) if inode.last_stat else MadeStat(stat.S_IFREG | 0o644)
-        made.st_nlink = 0
-        if inode.staging is not None:
-            made.st_size = inode.staging.size
-        return made
-
-    def set_times(self, inode: Inode, atime_ns: int | None, mtime_ns: int | None) -> None:
-        """Carry out utimensat(2)."""
-        staging = inode.staging
-        if staging is not None and inode.path is not None:
-            staging.times_set = mtime_ns is not None or staging.times_set
-            staging.mtime_ns = staging.mtime_ns if mtime_ns is None else mtime_ns
-            staging.atime_ns = staging.atime_ns if atime_ns is None else atime_ns
-            if staging.new:
-                return
-        if inode.path is None:
-            return
-        self._utime(inode.path, atime_ns, mtime_ns)
-
-    def _utime(self, path: str, atime_ns: int | None, mtime_ns: int | None) -> None:
-        at = self.core.backing.at(path)
-        st = os.lstat(at)
-        file = self.core.files.get(path)
-        ours = file is not None and file.signature == signature(st)
-        times = (
-            st.st_atime_ns if atime_ns is None else atime_ns,
-            st.st_mtime_ns if mtime_ns is None else mtime_ns,
-        )
-        os.utime(at, ns=times, follow_symlinks=False)
-        if file is not None and ours:
-            file.signature = signature(os.lstat(at))
-
-    def set_owner(self, inode: Inode, uid: int, gid: int) -> None:
-        """Carry out chown(2); -1 leaves a value alone."""
-        staging = inode.staging
-        if staging is not None and staging.new:
-            staging.uid = staging.uid if uid < 0 else uid
-            staging.gid = staging.gid if gid < 0 else gid
-        elif inode.path is not None:
-            os.lchown(self.core.backing.at(inode.path), uid, gid)
-        elif inode.last_stat is not None:
-            made = MadeStat.like(inode.last_stat)
-            made.st_uid, made.st_gid = (uid if uid >= 0 else made.st_uid), (gid if gid >= 0 else made.st_gid)
-            inode.last_stat = made

@@ -75,9 +75,9 @@ class FileSystem:
         self.past = agents.past
         self.control = Control(core)
         self.xattrs = Xattrs(core, self.real)
-        self.moves = Moves(core, data, names, self.real)
-        self.git_locks = GitLocks(core)
         self.handles: dict[int, Handle] = {}
+        self.moves = Moves(core, data, names, self.real, self.handles)
+        self.git_locks = GitLocks(core)
         self._next = itertools.count(1)
 
     # ---- inodes
@@ -336,7 +336,7 @@ class FileSystem:
     async def _open_live(self, inode: Inode, flags: int, caller: Caller) -> Opened:
         realm = self.core.realm_of(inode)
         if realm in REAL or not self._regular(inode):
-            handle = self.real.open(inode, flags)
+            handle = self.real.open(inode, flags, caller.tid)
             keep = realm is Realm.SHADOW
             return self._opened(handle, keep_cache=keep)
         await self._let_others_finish(inode, flags, caller)
@@ -474,7 +474,7 @@ class FileSystem:
             raise oserror(errno.EROFS)
         realm = self.core.realm_of(inode)
         effects = Effects()
-        if realm in REAL and inode.path is not None:
+        if realm in REAL:
             self.real.setattr(
                 inode, change.size, change.mode, change.uid, change.gid, change.atime_ns, change.mtime_ns
             )
@@ -493,20 +493,13 @@ class FileSystem:
                 self.data.truncate_handle(handle, change.size)
             else:
                 self.data.truncate_path(inode, change.size, caller.tid, effects)
+        attributes = self.data.attributes
         if change.mode is not None:
-            self.name_room.chmod(inode, change.mode, self._maker(caller), effects)
+            attributes.chmod(inode, change.mode, self._maker(caller), effects)
         if change.uid >= 0 or change.gid >= 0:
-            self.data.set_owner(inode, change.uid, change.gid)
-            self._note_attributes(inode, effects)
+            attributes.set_owner(inode, change.uid, change.gid, effects)
         if change.atime_ns is not None or change.mtime_ns is not None:
-            self.data.set_times(inode, change.atime_ns, change.mtime_ns)
-            self._note_attributes(inode, effects)
-
-    def _note_attributes(self, inode: Inode, effects: Effects) -> None:
-        for view in self.core.views.values():
-            other = view.by_path.get(inode.path or "\0")
-            if other is not None and other is not inode and other.lookups > 0:
-                effects.attributes.append(other.ino)
+            attributes.set_times(inode, change.atime_ns, change.mtime_ns, effects)
 
 
 __all__ = ["Caller", "Change", "FileSystem", "Found", "Opened", "Past"]

@@ -8,6 +8,7 @@ from makfs.engine.core import Core
 from makfs.engine.files import File
 from makfs.engine.inodes import Inode
 from makfs.engine.procs import Writer
+from makfs.ids import RepoPath
 
 
 class Handle(Protocol):
@@ -24,24 +25,15 @@ class TrackedHandle:
     """An open tracked file."""
 
     __slots__ = (
-        "append",
-        "cached",
-        "core",
-        "fd",
-        "file",
-        "frozen",
-        "in_place",
-        "inode",
-        "text",
-        "tid",
-        "version",
-        "writable",
-    )
+        "_nowhere", "append", "cached", "core", "fd", "flags", "frozen", "in_place", "inode", "text", "tid",
+        "version", "writable",
+    )  # fmt: skip
 
-    def __init__(self, core: Core, inode: Inode, file: File, flags: int, tid: int) -> None:
+    def __init__(self, core: Core, inode: Inode, flags: int, tid: int) -> None:
         self.core = core
         self.inode = inode
-        self.file = file
+        self.flags = flags
+        self._nowhere: File | None = None  # an orphan's
         self.fd = -1
         self.version = -(1 << 60)  # of the bytes behind `fd`
         self.tid = tid  # FUSE tells the caller at open only
@@ -51,6 +43,15 @@ class TrackedHandle:
         self.text: bytes | None = None  # that version, if no descriptor has it
         self.cached = flags & os.O_ACCMODE == os.O_RDWR  # its writes go through the kernel's page cache
         self.in_place = flags & (os.O_ACCMODE | os.O_TRUNC | os.O_APPEND) == os.O_RDWR
+
+    @property
+    def file(self) -> File:
+        """Return the head file at the path that the inode has now; an orphan's is known to nobody else."""
+        if (path := self.inode.path) is not None:
+            return self.core.file(path)
+        if self._nowhere is None:
+            self._nowhere = File(RepoPath(""))
+        return self._nowhere
 
     def writer(self) -> Writer:
         """Return the process that opened the file."""
@@ -67,7 +68,7 @@ class TrackedHandle:
 
     def read(self, offset: int, size: int) -> bytes:
         """Return the view's bytes: staged ones if there are any, else the newest committed ones."""
-        inode, file = self.inode, self.file
+        inode = self.inode
         if self.frozen:
             return (
                 self.text[offset : offset + size]
@@ -76,6 +77,7 @@ class TrackedHandle:
             )
         if inode.staging is not None:
             return inode.staging.read(offset, size)
+        file = self.file
         if inode.shown is not None:
             inode.shown.served += 1
             file.believe(inode.view.number, self.core.procs.group(self.tid), inode.shown.belief)
@@ -101,11 +103,13 @@ class TrackedHandle:
 class RealHandle:
     """An open file that is a real file: scratch, shadow, `.git`, special."""
 
-    __slots__ = ("fd", "inode", "writable")
+    __slots__ = ("fd", "flags", "inode", "tid", "writable")
 
-    def __init__(self, inode: Inode, fd: int, flags: int) -> None:
+    def __init__(self, inode: Inode, fd: int, flags: int, tid: int) -> None:
         self.inode = inode
         self.fd = fd
+        self.flags = flags
+        self.tid = tid
         self.writable = flags & os.O_ACCMODE != os.O_RDONLY
 
     def read(self, offset: int, size: int) -> bytes:

@@ -15,7 +15,7 @@ I3  An inode without a path is an orphan (unlinked or renamed over): it lives un
 import os
 import time
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Protocol
@@ -126,7 +126,7 @@ class Inode:
 
     __slots__ = (
         "_staging", "closed", "ino", "is_dir", "judged", "last_stat", "lookups", "opens", "orphan_fd", "path",
-        "pinned", "realm", "shown", "still_until", "view", "young_until",
+        "pinned", "realm", "shown", "still_until", "suspended", "view", "young_until",
     )  # fmt: skip
 
     def __init__(self, ino: int, view: "View", path: str, realm: Realm, is_dir: bool) -> None:
@@ -138,6 +138,7 @@ class Inode:
         self.lookups = 0  # the kernel's references
         self.opens = 0  # open handles
         self._staging: Staging | None = None
+        self.suspended: Staging | None = None  # refused at FLUSH, for a handle that goes on
         self.judged = -1  # the generation of ignore rules that `realm` was found by
         self.young_until = 0.0  # monotonic; made by this view a moment ago: a rename over F is an edit of F
         self.last_stat: StatLike | None = None  # orphans only
@@ -145,7 +146,7 @@ class Inode:
         self.still_until = 0.0  # monotonic; somebody is reading it through the kernel's cache (I4)
         self.closed: trio.Event | None = None  # somebody waits for that reader to close it
         self.pinned = False  # the kernel holds its name without a time-out
-        self.orphan_fd = -1  # the bytes of an orphan that somebody has open
+        self.orphan_fd = -1  # the file of an orphan that somebody has open
 
     @property
     def staging(self) -> "Staging | None":
@@ -251,19 +252,17 @@ class InodeTable:
 
     def renamed(self, old: str, new: str) -> None:
         """Let the file now at `new` keep the id it had at `old`; `old` is free for another file."""
-        number = self.file_id(old)
-        self._drop(old)
-        self._drop(new)
-        if zlib.crc32(os.fsencode(new)) != number:
-            self._set(new, number)
+        self.moved([(old, new)])
 
-    def exchanged(self, one: str, other: str) -> None:
-        """Swap the ids of two paths."""
-        first, second = self.file_id(one), self.file_id(other)
-        self._drop(one)
-        self._drop(other)
-        self._set(one, second)
-        self._set(other, first)
+    def moved(self, pairs: Sequence[tuple[str, str]]) -> None:
+        """Let files keep their ids at their new paths, all at once: pairs of (old, new)."""
+        numbers = [(new, self.file_id(old)) for old, new in pairs]
+        for pair in pairs:
+            for path in pair:
+                self._drop(path)
+        for path, number in numbers:
+            if zlib.crc32(os.fsencode(path)) != number:
+                self._set(path, number)
 
     def removed(self, path: str) -> None:
         """Let a path that is gone have its own hash again."""

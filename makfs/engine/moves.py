@@ -10,15 +10,18 @@ import os
 import shutil
 import stat
 import time
+from collections.abc import MutableMapping
 from dataclasses import dataclass
 
-from makfs.engine.backing import RENAME_EXCHANGE, RENAME_NOREPLACE
+from makfs.engine.backing import RENAME_EXCHANGE, RENAME_NOREPLACE, copy_xattrs
 from makfs.engine.core import Core
 from makfs.engine.data import Data
 from makfs.engine.effects import Effects
-from makfs.engine.inodes import Realm
+from makfs.engine.handles import Handle, RealHandle, TrackedHandle
+from makfs.engine.inodes import Inode, Realm
 from makfs.engine.names import Maker, Names, oserror
 from makfs.engine.real import REAL, Real
+from makfs.engine.renames import Renames
 from makfs.engine.tree import Found
 from makfs.engine.views import View
 
@@ -39,11 +42,15 @@ class Move:
 class Moves:
     """Carries out renames."""
 
-    def __init__(self, core: Core, data: Data, names: Names, real: Real) -> None:
+    def __init__(
+        self, core: Core, data: Data, names: Names, real: Real, handles: MutableMapping[int, Handle]
+    ) -> None:
         self.core = core
         self.data = data
         self.names = names
         self.real = real
+        self.renames = Renames(core, data.corridor, names)
+        self.handles = handles  # the open files of all views
 
     @staticmethod
     def begin(
@@ -68,9 +75,9 @@ class Moves:
             self.real.rename(move.view, move.old, move.new, move.new_realm, move.flags)
         elif same and move.flags & RENAME_EXCHANGE:
             self._settle_staged(move, effects)
-            self.names.exchange(move.view, move.old, move.new, move.maker, effects)
+            self.renames.exchange(move.view, move.old, move.new, move.maker, effects)
         elif same:
-            self._tracked(move, there, effects)
+            self._tracked(move, is_dir, there, effects)
         elif is_dir or move.flags & RENAME_EXCHANGE or Realm.GIT in (move.old_realm, move.new_realm):
             raise oserror(errno.EXDEV, move.new)
         elif move.new_realm is Realm.TRACKED:
@@ -85,19 +92,29 @@ class Moves:
             if inode is not None and inode.staging is not None and inode.staging.dirty:
                 self.data.commit(inode, effects)
 
-    def _tracked(self, move: Move, there: Found | None, effects: Effects) -> None:
+    def _tracked(self, move: Move, is_dir: bool, there: Found | None, effects: Effects) -> None:
         view = move.view
+        if is_dir and there is not None and not there.inode.is_dir:
+            raise oserror(errno.ENOTDIR, move.new)
         source = view.by_path.get(move.old)
         if there is not None and there.inode.staging is not None and there.inode.staging.new:
             view.orphan(there.inode)  # a file of ours that nobody else has seen goes away
         if source is not None and source.staging is not None:
-            if source.staging.new and self.core.backing.lstat(move.new) is None:
-                self.core.table.renamed(move.old, move.new)
-                view.moved(move.old, move.new)
+            there_now = self.core.backing.lstat(move.new)
+            self.renames.check_target(view, move.old, move.new, False, there_now)
+            if source.staging.new and there_now is None:
+                self._unseen(view, source, move)
                 return
             if source.staging.dirty:
                 self.data.commit(source, effects)
-        self.names.rename(view, move.old, move.new, move.maker, effects)
+        self.renames.rename(view, move.old, move.new, move.maker, effects)
+
+    def _unseen(self, view: View, source: Inode, move: Move) -> None:
+        """Rename a file of ours that nobody else has seen: there is nothing to commit yet."""
+        assert source.staging is not None
+        source.staging.base = None
+        self.core.table.renamed(move.old, move.new)
+        view.moved(move.old, move.new, folder=False)
 
     def _save(self, move: Move, there: Found | None, effects: Effects) -> None:
         """Give a private file a tracked name."""
@@ -115,8 +132,11 @@ class Moves:
                 view.orphan(there.inode)
             with open(real, "rb", buffering=0) as file:
                 data = file.readall()
-            self.names.save(view, move.new, data, st, move.maker, effects)
-        self.names.hand_over(view, move.old, move.new)
+            self.names.save(view, move.new, data, st, move.maker, effects, source=real)
+        source = view.by_path.get(move.old)
+        self.renames.hand_over(view, move.old, move.new)
+        if source is not None and source.path is not None:
+            self._reopen_tracked(source)
         self.real.unlink(view, move.old, move.old_realm)
 
     def _leave(self, move: Move, effects: Effects) -> None:
@@ -138,14 +158,30 @@ class Moves:
         upper.added(move.new)
         if move.new_realm is Realm.SHADOW:
             view.shadows[move.new] = time.monotonic()
-        view.moved(move.old, move.new)
+        view.moved(move.old, move.new, folder=False)
         if inode is not None:
             inode.realm = move.new_realm
+            self._reopen_real(inode, target)
         self.names.unlink(view, move.old, move.maker, effects)
+
+    def _reopen_tracked(self, inode: Inode) -> None:
+        """Let those who have a private file open go on with the tracked file it became."""
+        for number, handle in self.handles.items():
+            if handle.inode is inode and isinstance(handle, RealHandle):
+                os.close(handle.fd)
+                self.handles[number] = TrackedHandle(self.core, inode, handle.flags, handle.tid)
+
+    def _reopen_real(self, inode: Inode, target: str) -> None:
+        """Let those who have a tracked file open go on with the private file it became."""
+        for number, handle in self.handles.items():
+            if handle.inode is inode and isinstance(handle, TrackedHandle) and not handle.frozen:
+                handle.close_fd()
+                self.handles[number] = self.real.reopened(inode, target, handle.flags, handle.tid)
 
     @staticmethod
     def _copy(source: str, target: str, st: os.stat_result) -> None:
         shutil.copyfile(source, target)
+        copy_xattrs(source, target)
         os.chmod(target, stat.S_IMODE(st.st_mode))
         os.utime(target, ns=(st.st_atime_ns, st.st_mtime_ns))
         if os.geteuid() == 0:

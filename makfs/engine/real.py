@@ -57,19 +57,40 @@ class Real:
             raise oserror(errno.EEXIST, path)
         return upper.prepare(path)
 
-    def stat(self, view: View, path: str, realm: Realm) -> StatLike:
+    def of(self, inode: Inode, *, write: bool = False) -> str:
+        """Return the real path of an inode, to read or to change; an orphan's is its descriptor's."""
+        if inode.path is not None:
+            find = self.writable if write else self.path
+            return find(inode.view, inode.path, inode.realm)
+        if inode.orphan_fd < 0:
+            raise oserror(errno.ENOENT)
+        return f"/proc/self/fd/{inode.orphan_fd}"
+
+    def stat(self, inode: Inode) -> StatLike:
         """Return attributes."""
-        return os.lstat(self.path(view, path, realm))
+        if inode.path is None and inode.orphan_fd >= 0:
+            return os.fstat(inode.orphan_fd)
+        if inode.path is None and inode.last_stat is not None:
+            return inode.last_stat
+        return os.lstat(self.of(inode))
 
     # ---- files
 
-    def open(self, inode: Inode, flags: int) -> RealHandle:
+    def open(self, inode: Inode, flags: int, tid: int) -> RealHandle:
         """Open an existing file."""
-        assert inode.path is not None
         writing = flags & os.O_ACCMODE != os.O_RDONLY or bool(flags & os.O_TRUNC)
-        find = self.writable if writing else self.path
-        real = find(inode.view, inode.path, inode.realm)
-        return self._opened(inode, real, flags & ~os.O_CREAT & ~os.O_EXCL, 0)
+        handle = self.reopened(inode, self.of(inode, write=writing), flags, tid, truncate=True)
+        inode.opens += 1
+        return handle
+
+    def reopened(
+        self, inode: Inode, real: str, flags: int, tid: int, *, truncate: bool = False
+    ) -> RealHandle:
+        """Return a handle for an open file that is the real file `real` from now on."""
+        kept = flags & (os.O_ACCMODE | os.O_APPEND | (os.O_TRUNC if truncate else 0))
+        if inode.path is not None:
+            kept |= os.O_NOFOLLOW
+        return RealHandle(inode, os.open(real, kept | os.O_CLOEXEC | os.O_NONBLOCK), flags, tid)
 
     def create(self, view: View, path: str, realm: Realm, mode: int, flags: int, maker: Maker) -> RealHandle:
         """Make and open a file; open it if it is there and O_EXCL is not asked for."""
@@ -78,7 +99,7 @@ class Real:
         except FileExistsError:
             if flags & os.O_EXCL:
                 raise
-            return self.open(view.inode(path, realm, is_dir=False), flags)
+            return self.open(view.inode(path, realm, is_dir=False), flags, maker.writer.pid)
         fd = os.open(real, flags | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, stat.S_IMODE(mode))
         self._own(real, maker)
         os.fchmod(fd, stat.S_IMODE(mode))
@@ -87,12 +108,7 @@ class Real:
         inode.realm = realm
         inode.made_now()
         inode.opens += 1
-        return RealHandle(inode, fd, flags)
-
-    def _opened(self, inode: Inode, real: str, flags: int, mode: int) -> RealHandle:
-        fd = os.open(real, flags | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, mode)
-        inode.opens += 1
-        return RealHandle(inode, fd, flags)
+        return RealHandle(inode, fd, flags, maker.writer.pid)
 
     def release(self, handle: RealHandle) -> None:
         """Close a handle; a closed shadow starts to age."""
@@ -114,18 +130,21 @@ class Real:
         mtime_ns: int | None,
     ) -> None:
         """Change attributes; None and -1 leave a value alone."""
-        assert inode.path is not None
-        real = self.writable(inode.view, inode.path, inode.realm)
+        real = self.of(inode, write=True)
+        follow = inode.path is None  # an orphan's descriptor looks like a link
         if size is not None:
             os.truncate(real, size)
         if mode is not None:
             os.chmod(real, stat.S_IMODE(mode))
         if uid >= 0 or gid >= 0:
-            os.lchown(real, uid, gid)
+            os.chown(real, uid, gid, follow_symlinks=follow)
         if atime_ns is not None or mtime_ns is not None:
-            st = os.lstat(real)
-            times = (atime_ns or st.st_atime_ns, mtime_ns or st.st_mtime_ns)
-            os.utime(real, ns=times, follow_symlinks=False)
+            st = os.stat(real, follow_symlinks=follow)
+            times = (
+                st.st_atime_ns if atime_ns is None else atime_ns,
+                st.st_mtime_ns if mtime_ns is None else mtime_ns,
+            )
+            os.utime(real, ns=times, follow_symlinks=follow)
 
     # ---- names
 
@@ -170,14 +189,14 @@ class Real:
     def unlink(self, view: View, path: str, realm: Realm) -> None:
         """Remove a file; the repository's scratch file is only hidden."""
         real = self.path(view, path, realm)
-        st = os.lstat(real)
-        if stat.S_ISDIR(st.st_mode):
+        if stat.S_ISDIR(os.lstat(real).st_mode):
             raise oserror(errno.EISDIR, path)
+        self._keep(view, path, real)
         if realm is Realm.GIT:
             os.unlink(real)
         else:
             self._unlink_private(view, path, realm)
-        self._gone(view, path, st)
+        self._gone(view, path)
 
     def _unlink_private(self, view: View, path: str, realm: Realm) -> None:
         upper = self.upper(view)
@@ -189,9 +208,9 @@ class Real:
     def rmdir(self, view: View, path: str, realm: Realm) -> None:
         """Remove an empty folder."""
         real = self.path(view, path, realm)
-        st = os.lstat(real)
-        if not stat.S_ISDIR(st.st_mode):
+        if not stat.S_ISDIR(os.lstat(real).st_mode):
             raise oserror(errno.ENOTDIR, path)
+        self._keep(view, path, real)
         if realm is Realm.GIT:
             os.rmdir(real)
         else:
@@ -201,12 +220,20 @@ class Real:
             if upper.lstat(path) is not None:
                 os.rmdir(upper.at(path))
             upper.removed(path, realm)
-        self._gone(view, path, st)
+        self._gone(view, path)
 
-    def _gone(self, view: View, path: str, st: os.stat_result) -> None:
+    @staticmethod
+    def _keep(view: View, path: str, real: str) -> None:
+        """Hold on to a file about to become an orphan: for its attributes, and for who has it open."""
         inode = view.by_path.get(path)
         if inode is not None:
-            inode.last_stat = None if st.st_nlink > 1 else inode.last_stat
+            inode.drop_orphan_fd()
+            inode.orphan_fd = os.open(real, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+
+    @staticmethod
+    def _gone(view: View, path: str) -> None:
+        inode = view.by_path.get(path)
+        if inode is not None:
             view.orphan(inode)
 
     def rename(self, view: View, old: str, new: str, realm: Realm, flags: int) -> None:
@@ -215,6 +242,8 @@ class Real:
             source, target = self.core.backing.at(old), self.core.backing.at(new)
         else:
             source, target = self._private_pair(view, old, new, realm, flags)
+        if not flags & RENAME_EXCHANGE and os.path.lexists(target):
+            self._keep(view, new, target)
         if flags:
             renameat2(source, target, flags)
         else:
@@ -224,6 +253,9 @@ class Real:
             self._added(view, new, realm)
             view.shadows.pop(old, None)
         self._moved(view, old, new, flags)
+        moved = view.by_path.get(new)
+        if moved is not None:
+            moved.realm = realm
 
     def _private_pair(self, view: View, old: str, new: str, realm: Realm, flags: int) -> tuple[str, str]:
         upper = self.upper(view)

@@ -89,7 +89,7 @@ class Tender:
         else:
             with open(real, "rb", buffering=0) as file:
                 data = file.readall()
-            self._names.save(view, path, data, MadeStat.like(st), maker, effects)
+            self._names.save(view, path, data, MadeStat.like(st), maker, effects, source=real)
             view.upper.removed(path, Realm.SHADOW)
         os.unlink(real)
         view.shadows.pop(path, None)

@@ -33,7 +33,7 @@ class Tree:
 
     def __init__(self, core: Core, data: Data, real: Real) -> None:
         self.core = core
-        self.data = data
+        self.attributes = data.attributes
         self.real = real
 
     def lookup(self, folder: Inode, name: str) -> Found | None:
@@ -44,7 +44,7 @@ class Tree:
         path = f"{parent}/{name}" if parent else name
         inode = view.by_path.get(path)
         if inode is not None and inode in view.staged:
-            return Found(inode, self.data.stat(inode), 0.0)
+            return Found(inode, self.attributes.stat(inode), 0.0)
         upper = view.upper
         if folder.realm is Realm.SCRATCH or (upper is not None and upper.tops and upper.has(parent, name)):
             return self._private(folder, path)
@@ -87,7 +87,7 @@ class Tree:
             return Found(inode, st, SHARED_S, SHARED_S)
         shown: StatLike = st
         if inode.shown is not None or self.core.owed:
-            shown = self.data.stat(inode)
+            shown = self.attributes.stat(inode)
         if inode.young:
             return Found(inode, shown, 0.0)
         inode.pinned = True
@@ -116,12 +116,11 @@ class Tree:
 
     def stat(self, inode: Inode) -> tuple[StatLike, float]:
         """Return an inode's attributes and their time-out. Raises OSError."""
-        if inode.path is None or inode.staging is not None:
-            return self.data.stat(inode), FOREVER_S
+        if inode.staging is not None:
+            return self.attributes.stat(inode), FOREVER_S
         if inode.realm in REAL:
-            ttl = 0.0 if inode.realm is Realm.GIT else SHARED_S
-            return self.real.stat(inode.view, inode.path, inode.realm), ttl
-        return self.data.stat(inode), FOREVER_S
+            return self.real.stat(inode), 0.0 if inode.realm is Realm.GIT else SHARED_S
+        return self.attributes.stat(inode), FOREVER_S
 
     def names(self, inode: Inode) -> list[str]:
         """Return the names in a folder, sorted. Raises OSError."""

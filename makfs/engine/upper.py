@@ -9,6 +9,7 @@ import errno
 import os
 import shutil
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 
 from makfs.engine.backing import Backing
@@ -130,10 +131,17 @@ class Upper:
             found.update(os.listdir(self.at(path)))
         return sorted(found)
 
-    def renamed_folder(self, old: str, new: str) -> None:
-        """Follow a tracked folder that was renamed: its private names move along."""
-        if not os.path.isdir(self.at(old)):
-            return
+    def renamed_folders(self, steps: Sequence[tuple[str, str]]) -> None:
+        """Follow tracked folders that were renamed, one after another: their private names move along."""
+        for old, new in steps:
+            if os.path.isdir(self.at(old)):
+                self._rename_folder(old, new)
+        moved = {_after(path, steps) for path in self._whiteouts}
+        if moved != self._whiteouts:
+            self._whiteouts = moved
+            self._write_whiteouts()
+
+    def _rename_folder(self, old: str, new: str) -> None:
         self.prepare(new)
         if os.path.isdir(self.at(new)):
             shutil.rmtree(self.at(new), ignore_errors=True)
@@ -185,3 +193,11 @@ class Upper:
         temporary = self._list.with_suffix(".new")
         temporary.write_bytes(b"\0".join(os.fsencode(path) for path in sorted(self._whiteouts)))
         os.replace(temporary, self._list)
+
+
+def _after(path: str, steps: Sequence[tuple[str, str]]) -> str:
+    """Return where a path is after these renames."""
+    for old, new in steps:
+        if path.startswith(old + "/"):
+            path = new + path[len(old) :]
+    return path

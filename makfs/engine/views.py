@@ -60,14 +60,16 @@ class View:
             del self.by_path[inode.path]
         self.table.discard(inode)
 
-    def moved(self, old: str, new: str) -> None:
-        """Give an inode and all below it their new paths. Cost: the number of inodes for a folder."""
+    def moved(self, old: str, new: str, *, folder: bool = True) -> None:
+        """Give an inode, and all below a folder, their new paths. Cost: for a `folder`, all inodes."""
         inode = self.by_path.pop(old, None)
         if inode is not None:
             self._place(inode, new)
-            if not inode.is_dir:
-                return
+        if not folder:
+            return
         prefix = old + "/"
+        for path in [path for path in self.shadows if path.startswith(prefix)]:
+            self.shadows[new + path[len(old) :]] = self.shadows.pop(path)
         for path in [path for path in self.by_path if path.startswith(prefix)]:
             self._place(self.by_path.pop(path), new + path[len(old) :])
 

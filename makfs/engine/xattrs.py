@@ -29,14 +29,12 @@ class Xattrs:
 
     def _path(self, inode: Inode, *, write: bool = False) -> str:
         """Return the file on disk that carries the attributes. Raises OSError."""
-        if inode.path is None or inode.realm in (Realm.ROOT, Realm.CONTROL, Realm.PAST):
+        if inode.realm in (Realm.ROOT, Realm.CONTROL, Realm.PAST):
             raise oserror(errno.ENOTSUP)
         if write and inode.view.upper is None:
             raise oserror(errno.EROFS)
-        realm = self._core.realm_of(inode)
-        if realm in REAL:
-            find = self._real.writable if write else self._real.path
-            return find(inode.view, inode.path, realm)
+        if inode.path is None or self._core.realm_of(inode) in REAL:
+            return self._real.of(inode, write=write)
         return self._core.backing.at(inode.path)
 
     def get(self, inode: Inode, name: str) -> bytes:
@@ -45,7 +43,7 @@ class Xattrs:
             raise oserror(errno.ENODATA, name)
         staged = self._staged(inode)
         if staged is None:
-            return os.getxattr(self._path(inode), name, follow_symlinks=False)
+            return os.getxattr(self._path(inode), name, follow_symlinks=inode.path is None)
         if name not in staged:
             raise oserror(errno.ENODATA, name)
         return staged[name]
@@ -56,7 +54,7 @@ class Xattrs:
             raise oserror(errno.ENOTSUP, name)
         staged = self._staged(inode)
         if staged is None:
-            os.setxattr(self._path(inode, write=True), name, value, follow_symlinks=False)
+            os.setxattr(self._path(inode, write=True), name, value, follow_symlinks=inode.path is None)
         else:
             staged[name] = value
 
@@ -66,7 +64,7 @@ class Xattrs:
             raise oserror(errno.ENODATA, name)
         staged = self._staged(inode)
         if staged is None:
-            os.removexattr(self._path(inode, write=True), name, follow_symlinks=False)
+            os.removexattr(self._path(inode, write=True), name, follow_symlinks=inode.path is None)
         elif staged.pop(name, None) is None:
             raise oserror(errno.ENODATA, name)
 
@@ -76,7 +74,7 @@ class Xattrs:
         if staged is not None:
             return sorted(staged)
         try:
-            found = os.listxattr(self._path(inode), follow_symlinks=False)
+            found = os.listxattr(self._path(inode), follow_symlinks=inode.path is None)
         except OSError as error:
             if error.errno == errno.ENOTSUP:
                 return []
