@@ -112,6 +112,12 @@ class FileSystem:
             raise oserror(errno.ENAMETOOLONG, name)
         return self.tree.lookup(folder, name)
 
+    def known(self, folder: Inode, name: str) -> Inode | None:
+        """Return a listed name's inode if the kernel need not be told about it again, else None."""
+        if folder.realm is not Realm.TRACKED or self.core.owed:
+            return None
+        return self.tree.known(folder, name)
+
     def absence_s(self, parent: int) -> float:
         """Return for how long the kernel may believe that a name is absent."""
         folder = self.core.table.by_ino.get(parent)
@@ -344,7 +350,9 @@ class FileSystem:
         tracked = self.data.open(inode, flags, caller.tid, effects)
         if effects:
             await self.outbox.settle(effects)
-        return self._opened(tracked, direct_io=tracked.frozen or flags & os.O_ACCMODE == os.O_WRONLY)
+        direct_io = tracked.frozen or flags & os.O_ACCMODE == os.O_WRONLY
+        # Before Linux 6.6 a direct write leaves the view's own older pages: who opens the file must not see them.
+        return self._opened(tracked, direct_io=direct_io, keep_cache=inode.staging is None)
 
     async def _let_others_finish(self, inode: Inode, flags: int, caller: Caller) -> None:
         """Keep processes of one view out of each other's way for a moment.
