@@ -38,6 +38,18 @@ class Forest:
     mine: Version
     head: Version
 
+    def is_still(self, uid: int) -> bool:
+        """Tell whether a node is the same in all versions, place among its siblings aside."""
+        base, mine, head = self.base.node.get(uid), self.mine.node.get(uid), self.head.node.get(uid)
+        if base is None or mine is None or head is None:
+            return False
+        return (
+            base.text == mine.text == head.text
+            and base.name == mine.name == head.name
+            and base.scope == mine.scope == head.scope
+            and self.base.parent[uid] == self.mine.parent[uid] == self.head.parent[uid]
+        )
+
     def uids(self) -> list[int]:
         """Return every uid once: head's in order, then mine's, then base's."""
         return list({**self.head.node, **self.mine.node, **self.base.node})
@@ -90,17 +102,20 @@ def _is_top(node: Node) -> bool:
 
 
 def _version(nodes: Sequence[Node], uids: Sequence[int]) -> Version:
-    version = Version()
+    parents: dict[int, int] = {}
+    children: dict[int, list[int]] = {}
     classes = {"": ROOT}
     for node, uid in zip(nodes, uids, strict=True):
-        is_class = node.kind is Kind.CLASS
-        parent = classes.get(node.scope.rpartition(".")[0] if is_class else node.scope, ROOT)
-        version.node[uid] = node
-        version.parent[uid] = parent
-        version.children.setdefault(parent, []).append(uid)
-        if is_class:
-            classes[node.scope] = uid
-    return version
+        scope = node.scope
+        if node.kind is Kind.CLASS:
+            classes[scope] = uid
+            scope = scope.rpartition(".")[0]
+        parent = parents[uid] = classes.get(scope, ROOT)
+        if parent in children:
+            children[parent].append(uid)
+        else:
+            children[parent] = [uid]
+    return Version(dict(zip(uids, nodes, strict=True)), parents, children)
 
 
 def _number(parts: Sequence[Sequence[Node]]) -> list[list[int]]:

@@ -12,11 +12,10 @@ G5  A result that is one side's text, though the other side changed something to
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from makfs.merge.forest import own_name
-from makfs.merge.text import merge_text
 from makfs.syntax.node import Kind, Node
 
 _WORD = re.compile(rb"(?<![\w.])[A-Za-z_]\w*")
@@ -27,13 +26,13 @@ Nodes = Sequence[Node]
 
 @dataclass(frozen=True, slots=True)
 class Quartet:
-    """The changed nodes of three versions and of the result, and what is the same in all (`rest`)."""
+    """The changed nodes of three versions and of the result; `rest` yields what is the same in all."""
 
     base: Nodes
     mine: Nodes
     head: Nodes
     result: Nodes
-    rest: Nodes = ()
+    rest: Callable[[], Iterable[Node]] = tuple
 
 
 def lines_add_up(base: bytes, mine: bytes, head: bytes, result: bytes) -> bool:
@@ -57,15 +56,11 @@ def _count(text: bytes) -> Counter[bytes]:
     return counts
 
 
-def swallowed(base: bytes, mine: bytes, head: bytes, result: bytes) -> bool:
-    """Tell whether a change has vanished from the result without lines saying so (G5)."""
+def vanished(base: bytes, mine: bytes, head: bytes, result: bytes) -> bool:
+    """Tell whether nothing of one side's change is left to be seen, so that G5 asks for a second opinion."""
     if base in (mine, head) or mine == head:
         return False
-    words = result.split()
-    if words != mine.split() and words != head.split():
-        return False
-    by_lines = merge_text(base, mine, head)
-    return not isinstance(by_lines, bytes) or by_lines.split() != words
+    return result.split() in (mine.split(), head.split())
 
 
 def doubled(four: Quartet) -> Node | None:
@@ -99,14 +94,14 @@ def orphaned(four: Quartet) -> bytes | None:
     lost = before - _module_names(four.mine), before - _module_names(four.head)
     if not any(lost):
         return None
-    here = _module_names((*four.result, *four.rest))
+    here = _module_names(four.result)
     for gone, remover in zip(lost, (four.mine, four.head), strict=True):
         missing = gone - here
         if missing:
             more = _words(four.result) - _words(remover)
-            found = next((name for name in sorted(missing) if more[name]), None)
-            if found:
-                return found
+            found = sorted(name for name in missing if more[name])
+            if found and (left := set(found) - _module_names(four.rest())):
+                return min(left)
     return None
 
 
@@ -116,7 +111,7 @@ def unused(four: Quartet) -> bytes | None:
     words = _words(four.result)
     for name in sorted(_imported(four.result)):
         gone = not words[name] and all(used[name] for has, used in sides if name in has)
-        if gone and not any(name in _words([node]) for node in four.rest):
+        if gone and not any(name in _words([node]) for node in four.rest()):
             return name
     return None
 

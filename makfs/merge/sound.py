@@ -6,6 +6,7 @@ N2  A class has a body, all of one indentation. Where a draft mixes two sides' m
     plain, the whole result is parsed instead.
 """
 
+from makfs.merge.forest import ROOT
 from makfs.merge.sources import Draft
 from makfs.syntax import parses
 from makfs.syntax.node import Kind
@@ -15,7 +16,7 @@ _PLAIN = frozenset(Kind) - {Kind.BROKEN, Kind.OPAQUE}
 
 def is_sound(draft: Draft, text: bytes) -> bool:
     """Tell whether a draft of valid versions, rendered as `text`, parses. Cost: that of its new texts."""
-    plain = all(draft.node(uid).kind in _PLAIN for uid in draft.order)
+    plain = all(draft.node(uid).kind in _PLAIN for uid in draft.touched)
     if plain and all(_parses_alone(draft, uid) for uid in draft.fresh) and _classes_are_plain(draft):
         return True
     return parses(draft.path, text)
@@ -31,20 +32,26 @@ def _parses_alone(draft: Draft, uid: int) -> bool:
 
 
 def _classes_are_plain(draft: Draft) -> bool:
+    """Tell whether N2 can be seen to hold in every class that has, or had, a touched member."""
     forest = draft.forest
-    members: dict[int, list[int]] = {}
+    versions = forest.base, forest.mine, forest.head
+    touched = {side.parent[uid] for uid in draft.touched for side in versions if uid in side.parent}
+    touched.update(uid for uid in draft.touched if draft.node(uid).kind is Kind.CLASS)
+    touched.update(draft.parent[uid] for uid in draft.touched if uid in draft.parent)
+    members: dict[int, list[int]] = {uid: [] for uid in touched if uid != ROOT and uid in draft.text}
+    if not members:
+        return True
     for uid in draft.order:
-        members.setdefault(draft.parent[uid], []).append(uid)
-    for uid in draft.order:
-        if draft.node(uid).kind is not Kind.CLASS:
-            continue
-        mine, head = (side.children.get(uid, []) for side in (forest.mine, forest.head))
-        body = members.get(uid, [])
-        if uid in forest.mine.node and uid in forest.head.node and not (mine and head):
-            return False  # one side has `class A: pass`
-        if not body and (mine or head):
-            return False
-        if len({_indent(draft, member) for member in body} - {None}) > 1:
+        if draft.parent[uid] in members:
+            members[draft.parent[uid]].append(uid)
+    moved = set(draft.touched)
+    for uid, body in members.items():
+        sides = [side.children.get(uid, []) for side in (forest.mine, forest.head) if uid in side.node]
+        if any(sides) and not (all(sides) and body):
+            return False  # one side has `class A: pass`, or nobody's members are left
+        still = [member for member in body if member not in moved][:8]  # they have one indentation
+        indents = {_indent(draft, member) for member in (*still, *moved.intersection(body))}
+        if len(indents - {None}) > 1:
             return False
     return True
 

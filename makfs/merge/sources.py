@@ -34,6 +34,7 @@ class Draft:
     parent: dict[int, int] = field(default_factory=dict)
     order: list[int] = field(default_factory=list)
     fresh: set[int] = field(default_factory=set)  # whose text neither side has
+    touched: list[int] = field(default_factory=list)  # that are not the same in all three versions
     loose: set[int] = field(default_factory=set)  # whose lines need not add up: imports, layout given up
     dropped: list[int] = field(default_factory=list)
     items: list[ConflictItem] = field(default_factory=list)
@@ -50,6 +51,12 @@ class Draft:
             return mine
         return next(node for node in (head, mine, base) if node is not None)
 
+    def still(self) -> list[Node]:
+        """Return the nodes that are the same in all versions."""
+        touched = set(self.touched)
+        inside = [self.node(uid) for uid in self.order if uid not in touched]
+        return [*self.forest.before, *inside, *self.forest.after]
+
     def older_texts(self, uid: int) -> Sequence[bytes]:
         """Return the texts of a node that head's newer one replaced, as far as the caller knows."""
         return self.older(NodeUid(uid)) if self.older is not None and uid > 0 else ()
@@ -59,7 +66,12 @@ def merge_nodes(path: str, forest: Forest, *, allow_lines: bool, older: Older | 
     """Return the merged draft; with `items`, it is refused and its texts are incomplete."""
     draft = Draft(path, forest, allow_lines, older)
     for uid in forest.uids():
-        _settle(draft, uid)
+        if forest.is_still(uid):
+            draft.text[uid] = forest.head.node[uid].text
+            draft.parent[uid] = forest.head.parent[uid]
+        else:
+            draft.touched.append(uid)
+            _settle(draft, uid)
     if not draft.items:
         _arrange(draft, ROOT)
     if not draft.items and len(draft.order) < len(draft.text):
@@ -160,7 +172,8 @@ def _arrange(draft: Draft, parent: int) -> None:
             draft.refuse(uid, What.ORDER)
     for uid in order.uids:
         draft.order.append(uid)
-        _arrange(draft, uid)
+        if any(uid in version.children for version in versions):
+            _arrange(draft, uid)
 
 
 def _commutes(draft: Draft, meeting: Meeting) -> bool:

@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from makfs.ids import NodeUid
 from makfs.merge import ends, guard
-from makfs.merge.forest import Version, plant
+from makfs.merge.forest import Forest, Version, plant
 from makfs.merge.guard import Quartet
 from makfs.merge.result import Conflict, ConflictItem, Merged, What
 from makfs.merge.sound import is_sound
@@ -94,17 +94,23 @@ def merge_sources(
     if not all(final):
         whole = [ends.ended(source) for source in (base, mine, head)]
         if whole[0] not in whole[1:] and whole[1] != whole[2]:
-            merged = _merge(path, *whole, allow_lines=allow_lines, older=older)
+            merged = _merge(path, plant(*whole), *whole, allow_lines=allow_lines, older=older)
             if isinstance(merged, Merged) and not ends.three_way(*final):
                 return replace(merged, text=ends.unended(merged.text))
             return merged
-    return _merge(path, base, mine, head, allow_lines=allow_lines, older=older)
+    return _merge(path, forest, base, mine, head, allow_lines=allow_lines, older=older)
 
 
 def _merge(
-    path: str, base: Source, mine: Source, head: Source, *, allow_lines: bool, older: Older | None
+    path: str,
+    forest: Forest,
+    base: Source,
+    mine: Source,
+    head: Source,
+    *,
+    allow_lines: bool,
+    older: Older | None,
 ) -> Merged | Conflict:
-    forest = plant(base, mine, head)
     draft = merge_nodes(path, forest, allow_lines=allow_lines, older=older)
     items = tuple(draft.items) or _check_draft(draft)
     if not (base.valid and mine.valid and head.valid):
@@ -174,18 +180,34 @@ def _merge_lines(path: str, base: Source, mine: Source, head: Source, items: Ite
 def _check_draft(draft: Draft) -> Items:
     """Hold a draft against the guard, within the changed stretch."""
     forest = draft.forest
+    strict = [uid for uid in draft.touched if uid not in draft.loose]
     base, mine, head = (
+        b"".join(side.node[uid].text for uid in strict if uid in side.node)
+        for side in (forest.base, forest.mine, forest.head)
+    )
+    result = b"".join(draft.text[uid] for uid in strict if uid in draft.text)
+    if not guard.lines_add_up(base, mine, head, result):
+        return (item(What.GUARD, draft.path, None, "a line would be lost or doubled"),)
+    if not draft.dropped and guard.vanished(base, mine, head, result) and not _lines_agree(draft):
+        return (item(What.GUARD, draft.path, None, "nothing of one side's change would be left to see"),)
+    old, my, new = (
+        tuple(side.node[uid] for uid in draft.touched if uid in side.node)
+        for side in (forest.base, forest.mine, forest.head)
+    )
+    nodes = tuple(_result_node(draft, uid) for uid in draft.touched if uid in draft.text)
+    return _check_names(draft.path, Quartet(old, my, new, nodes, draft.still))
+
+
+def _lines_agree(draft: Draft) -> bool:
+    """Tell whether a merge by lines says what the draft says, white space aside (G5)."""
+    forest = draft.forest
+    sides = (
         b"".join(node.text for uid, node in side.node.items() if uid not in draft.loose)
         for side in (forest.base, forest.mine, forest.head)
     )
-    result = b"".join(draft.text[uid] for uid in draft.order if uid not in draft.loose)
-    if not guard.lines_add_up(base, mine, head, result):
-        return (item(What.GUARD, draft.path, None, "a line would be lost or doubled"),)
-    if not draft.dropped and guard.swallowed(base, mine, head, result):
-        return (item(What.GUARD, draft.path, None, "nothing of one side's change would be left to see"),)
-    nodes = tuple(_result_node(draft, uid) for uid in draft.order)
-    old, my, new = (tuple(side.node.values()) for side in (forest.base, forest.mine, forest.head))
-    return _check_names(draft.path, Quartet(old, my, new, nodes, (*forest.before, *forest.after)))
+    by_lines = merge_text(*sides)
+    texts = [draft.text[uid] for uid in draft.order if uid not in draft.loose]
+    return isinstance(by_lines, bytes) and by_lines.split() == b"".join(texts).split()
 
 
 def _result_node(draft: Draft, uid: int) -> Node:
