@@ -73,7 +73,9 @@ def _children(folders: Sequence[Path], edits: int) -> Iterator[list["subprocess.
         for writer, folder in zip(WRITERS, folders, strict=True):
             command = [sys.executable, "-P", "-m", "demolib.storm", writer.name, str(folder), str(edits)]
             children.append(
-                subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+                subprocess.Popen(
+                    command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, process_group=0
+                )
             )
         yield children
     finally:
@@ -119,6 +121,23 @@ def report(outcome: Outcome) -> None:
 # ---- the mount
 
 
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Put off Ctrl-C until the end: a mount that is just being made would be missed when cleaning up."""
+    came: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, _frame: came.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if came:
+        raise KeyboardInterrupt
+
+
 @dataclass(frozen=True, slots=True)
 class Mount:
     """A repository and where it is mounted."""
@@ -130,7 +149,11 @@ class Mount:
         """Show a makfs command and run it. Raises CalledProcessError."""
         command = shown or " ".join(arguments)
         say(coloured("$ ", DIM) + coloured(f"makfs {command}", BOLD))
-        subprocess.run([str(MAKFS), *arguments], cwd=self.mountpoint.parent, check=True, timeout=PATIENCE_S)
+        with _undisturbed():
+            subprocess.run(
+                [str(MAKFS), *arguments], cwd=self.mountpoint.parent, check=True, timeout=PATIENCE_S,
+                process_group=0,
+            )  # fmt: skip
 
     def ask(self, *arguments: str) -> bytes:
         """Run a makfs command on the repository; return what it prints."""
@@ -163,17 +186,18 @@ def show_log(mount: Mount, commits: int) -> None:
     mount.run("-C", "./repo", "status", shown="status")
 
 
-def demo(work: Path, edits: int, commits: int) -> int:
-    """Run it all; return the exit code."""
-    count = len(WRITERS)
-    say(f"{count} writers make {count * edits} edits in {len(MODULES)} Python files, all at the same time.")
-    say()
-    say(coloured("1. In a plain directory that they share", BOLD))
+def on_plain(work: Path, edits: int) -> None:
+    """Let the storm loose in a plain directory."""
+    say(coloured("In a plain directory that they share", BOLD))
     plain = work / "plain"
     make(plain)
-    report(run_storm([plain] * count, edits, plain))
+    report(run_storm([plain] * len(WRITERS), edits, plain))
     say()
-    say(coloured("2. On a makfs mount, each in a view of its own", BOLD))
+
+
+def on_mount(work: Path, edits: int, commits: int) -> bool:
+    """Let the storm loose on a mount; tell whether it lost nothing."""
+    say(coloured("On a makfs mount, each in a view of its own", BOLD))
     mount = Mount(work / "repo", work / "mnt")
     make(mount.repo)
     mount.mountpoint.mkdir()
@@ -182,13 +206,14 @@ def demo(work: Path, edits: int, commits: int) -> int:
         outcome = run_storm([mount.mountpoint / writer.name for writer in WRITERS], edits, mount.repo)
         report(outcome)
         say()
-        say(coloured("3. What the mount knows about it", BOLD))
+        say(coloured("What the mount knows about it", BOLD))
         show_log(mount, commits)
         say()
         mount.run("umount", "./mnt")
     finally:
         mount.end()
-    return 0 if outcome.total == count * edits and not outcome.all_lost and not outcome.found.broken else 1
+    whole = outcome.total == len(WRITERS) * edits
+    return whole and not outcome.all_lost and not outcome.found.broken
 
 
 def _interrupt(_number: int, _frame: object) -> None:
@@ -200,7 +225,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="scripts/demo",
         description="Run the same storm of eight writers in a plain directory and on a makfs mount.",
-        epilog="Everything happens in a temporary directory ($TMPDIR), which is unmounted and removed at the end.",
+        epilog="Everything happens in a temporary directory ($TMPDIR) that is unmounted and removed.",
     )
     parser.add_argument(
         "--edits", type=int, default=25, metavar="N", help="edits of each writer (%(default)s)"
@@ -208,13 +233,19 @@ def main() -> int:
     parser.add_argument(
         "--commits", type=int, default=8, metavar="N", help="commits of the log (%(default)s)"
     )
+    parser.add_argument("--only", choices=("plain", "mount"), help="one of the two storms")
     asked = parser.parse_args()
     if asked.edits < 1 or asked.commits < 1:
         parser.error("numbers start at 1")
     signal.signal(signal.SIGTERM, _interrupt)
     work = Path(tempfile.mkdtemp(prefix="makfs-demo-"))
+    many = len(WRITERS) * asked.edits
+    say(f"{len(WRITERS)} writers make {many} edits in {len(MODULES)} Python files, all at the same time.")
+    say()
     try:
-        return demo(work, asked.edits, asked.commits)
+        if asked.only != "mount":
+            on_plain(work, asked.edits)
+        return int(asked.only != "plain" and not on_mount(work, asked.edits, asked.commits))
     except KeyboardInterrupt:
         say("interrupted")
         return 130

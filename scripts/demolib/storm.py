@@ -60,7 +60,7 @@ def overwrite(path: Path, method: str, line: bytes) -> None:
 
 
 def overwrite_fsync(path: Path, method: str, line: bytes) -> None:
-    """The same with fsync(2)."""
+    """Do the same with fsync(2)."""
     text = inserted(path.read_bytes(), method, line)
     time.sleep(random.uniform(0, THINK_S))
     with path.open("wb") as file:

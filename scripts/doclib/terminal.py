@@ -95,7 +95,7 @@ def svg(output: str, title: str, columns: int) -> str:
         f"<title>{escape(title)}</title>\n"
         f'<rect width="100%" height="100%" rx="10" fill="{_GROUND}"/>\n'
         f"{dots}\n"
-        f'<text x="50%" y="{BAR / 2 + 5:g}" text-anchor="middle" font-family="sans-serif" font-size="13" '
+        f'<text x="50%" y="{BAR / 2 + 5:g}" text-anchor="middle" font-family="monospace" font-size="13" '
         f'fill="{_DIM}">{escape(title)}</text>\n'
         '<g font-family="ui-monospace, SFMono-Regular, Menlo, Consolas, DejaVu Sans Mono, monospace" '
         f'font-size="{SIZE:g}" xml:space="preserve">\n{rows}\n</g>\n</svg>\n'

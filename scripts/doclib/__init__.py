@@ -1,0 +1,1 @@
+"""What `scripts/docs` is made of: pictures, tours and lists that come from the code and from real runs."""
