@@ -1,6 +1,8 @@
 """The plain directory behind the views: read as it is, written whole and atomically.
 
 B1  A file is replaced by rename(2) of a finished temporary file: a reader sees the old bytes or the new.
+B3  What is replaced is swapped out, not overwritten: an edit that somebody made between our look and the
+    rename is still there to be seen.
 B2  Mode, owner, extended attributes and the given mtime are those of the file replaced.
 """
 
@@ -10,6 +12,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from makfs.engine.inodes import StatLike
@@ -33,6 +36,15 @@ def copy_xattrs(source: str, target: str | int) -> None:
     with contextlib.suppress(OSError):  # a new file has none to copy
         for name in os.listxattr(source, follow_symlinks=False):
             os.setxattr(target, name, os.getxattr(source, name, follow_symlinks=False))
+
+
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    """What a replacement did: the new file's attributes; the old file's and where it is now, if any."""
+
+    new: os.stat_result
+    old: os.stat_result | None
+    old_at: str
 
 
 class Backing:
@@ -75,39 +87,34 @@ class Backing:
             names.remove(STATE_DIR)
         return names
 
-    def replace(
-        self, path: str, data: bytes, like: StatLike, mtime_ns: int, xattrs_of: str = ""
-    ) -> os.stat_result:
-        """Make `path` a regular file with these bytes (B1, B2). Returns its attributes. Raises OSError.
+    def replace(self, path: str, data: bytes, like: StatLike, mtime_ns: int, xattrs_of: str = "") -> Replaced:
+        """Make `path` a regular file with these bytes (B1 to B3). Raises OSError; then nothing changed.
 
         `xattrs_of` is the real path of a file whose extended attributes it gets, not the replaced one's.
         """
-        temporary = self._temporary()
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
+        with self._new_file() as (fd, temporary):
             view = memoryview(data)
             done = 0
             while done < len(view):
                 done += os.write(fd, view[done:])
             return self._publish(fd, temporary, path, like, mtime_ns, xattrs_of)
-        except OSError:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(temporary)
-            raise
-        finally:
-            os.close(fd)
 
-    def replace_from(self, path: str, source: str, like: StatLike, mtime_ns: int) -> os.stat_result:
+    def replace_from(self, path: str, source: str, like: StatLike, mtime_ns: int) -> Replaced:
         """Like `replace`, with the bytes of another file, copied inside the kernel."""
-        temporary = self._temporary()
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            with open(source, "rb", buffering=0) as file:
-                size = os.fstat(file.fileno()).st_size
-                done = 0
-                while done < size:
-                    done += os.sendfile(fd, file.fileno(), done, size - done)
+        with self._new_file() as (fd, temporary), open(source, "rb", buffering=0) as file:
+            size = os.fstat(file.fileno()).st_size
+            done = 0
+            while done < size:
+                done += os.sendfile(fd, file.fileno(), done, size - done)
             return self._publish(fd, temporary, path, like, mtime_ns)
+
+    @contextlib.contextmanager
+    def _new_file(self) -> Iterator[tuple[int, str]]:
+        """Open a temporary file; remove it unless it got a name."""
+        temporary = self._temporary()
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            yield fd, temporary
         except OSError:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary)
@@ -121,7 +128,7 @@ class Backing:
 
     def _publish(
         self, fd: int, temporary: str, path: str, like: StatLike, mtime_ns: int, xattrs_of: str = ""
-    ) -> os.stat_result:
+    ) -> Replaced:
         """Give the finished temporary file its attributes and its name."""
         target = self.at(path)
         if os.geteuid() == 0:
@@ -129,8 +136,25 @@ class Backing:
         os.fchmod(fd, stat.S_IMODE(like.st_mode))
         copy_xattrs(xattrs_of or target, fd)
         os.utime(fd, ns=(like.st_atime_ns or mtime_ns, mtime_ns))
-        os.rename(temporary, target)
-        return os.fstat(fd)
+        try:
+            renameat2(temporary, target, RENAME_NOREPLACE)
+        except FileExistsError:
+            return self._exchange(fd, temporary, target)
+        return Replaced(os.fstat(fd), None, "")
+
+    @staticmethod
+    def _exchange(fd: int, temporary: str, target: str) -> Replaced:
+        """Swap the new file with the one that is there, which the caller looks at before it goes (B3)."""
+        if os.path.isdir(target) and not os.path.islink(target):
+            raise OSError(errno.EISDIR, os.strerror(errno.EISDIR), target)
+        renameat2(temporary, target, RENAME_EXCHANGE)
+        return Replaced(os.fstat(fd), os.lstat(temporary), temporary)
+
+    @staticmethod
+    def discard(replaced: Replaced) -> None:
+        """Remove the file that was replaced."""
+        if replaced.old is not None:
+            os.unlink(replaced.old_at)
 
     def take_xattrs(self, path: str, source: str) -> None:
         """Give a file the extended attributes of the real file `source`, and no others."""

@@ -7,6 +7,7 @@ C3  What is not committed is kept: a refusal holds the refused bytes, the base a
 C4  A backing file that changed behind us is imported first, never overwritten.
 """
 
+import contextlib
 import logging
 import os
 import stat
@@ -20,6 +21,7 @@ from makfs.engine.inodes import MadeStat, StatLike
 from makfs.engine.merging import hopeless, infer_base, merge
 from makfs.engine.nodes import Revised, revise
 from makfs.engine.procs import Writer
+from makfs.engine.through import Through
 from makfs.engine.views import View
 from makfs.errors import Refused, StoreFull
 from makfs.ids import EXTERNAL, AgentId, RepoPath, Seq
@@ -66,6 +68,8 @@ class Corridor:
 
     def __init__(self, core: Core) -> None:
         self.core = core
+        self.through = Through(core)
+        self._external_view = View(0, EXTERNAL, core.table, None)
 
     # ---- the way in
 
@@ -205,12 +209,14 @@ class Corridor:
             core.show_still(edit.path, head, now, file.version)
         self._landed(file, commit, revised)
         file.changed(edit.view.number, time.monotonic())
-        self.write_through(file, result, like, mtime_ns, edit.xattrs_of)
+        overtaken = self.through.write(file, result, like, mtime_ns, edit.xattrs_of)
         if edit.removes is not None:
             self._remove_backing(edit.removes)
         file.believe(edit.view.number, edit.writer.pid, self._belief(file, edit.data, result))
         edit.view.commits += 1
         core.note_content(effects, edit.path, but=edit.view if edit.tells_itself else None)
+        if overtaken is not None:
+            self._overtaken(file, head, overtaken, effects)
         return Landed(commit.seq, result, merged)
 
     def _landed(self, file: File, commit: Commit, revised: Revised) -> None:
@@ -226,30 +232,15 @@ class Corridor:
     ) -> Commit:
         """Append one commit. Raises StoreFull."""
         draft = CommitDraft(agent, time.time_ns(), writer.program, writer.pid, changes, note)
-        commit, owed = self.core.store.commit(draft)
-        self.core.store.effects_done(effect.effect for effect in owed)
+        commit, effects = self.core.store.commit(draft)
+        self.through.begin(effects)
         return commit
 
-    def write_through(
-        self, file: File, data: bytes, like: StatLike, mtime_ns: int, xattrs_of: str = ""
-    ) -> None:
-        """Bring the backing file to the head; a failure is noted and tried again later (E4)."""
-        core = self.core
-        try:
-            st = core.backing.replace(file.path, data, like, mtime_ns, xattrs_of)
-        except FileNotFoundError:
-            core.backing.make_parents(file.path)
-            st = core.backing.replace(file.path, data, like, mtime_ns, xattrs_of)
-        except OSError as error:
-            file.owed = data
-            core.owed[file.path] = (
-                f"{file.path} is committed but not written to the repository: {error.strerror}"
-            )
-            log.warning("%s", core.owed[file.path])
-            return
-        file.owed = None
-        core.owed.pop(file.path, None)
-        file.signature = signature(st)
+    def _overtaken(self, file: File, base: bytes, theirs: bytes, effects: Effects) -> None:
+        """Merge an edit that somebody made in the repository while ours was on its way (C4)."""
+        edit = Edit(self._external_view, file.path, theirs, OwnText(base), NOBODY, time.time_ns())
+        with contextlib.suppress(Refused):  # then it is kept as external's refusal
+            self.put(edit, effects)
 
     def _remove_backing(self, path: str) -> None:
         try:

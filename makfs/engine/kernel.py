@@ -114,6 +114,7 @@ class Kernel:
         """Close the store."""
         if self.outbox is not None:
             self.outbox.close()
+        self.corridor.through.settle()
         self.core.store.close()
 
     async def drain(self, timeout_s: float) -> Sequence[RepoPath]:

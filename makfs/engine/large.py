@@ -38,7 +38,8 @@ def put_large(corridor: "Corridor", inode: Inode, staging: Staging, effects: Eff
     change = FileChange(RepoPath(path), state, origin=origin, write_through=False)
     commit = corridor.journal(inode.view.agent, staging.writer, (change,), "large file")
     file.version, file.source, file.deleted_by = commit.seq, None, 0
-    file.signature = signature(done)
+    file.signature = signature(done.new)
+    core.backing.discard(done)
     file.believe(inode.view.number, staging.writer.pid, commit.seq)
     inode.view.commits += 1
     core.note_content(effects, path)

@@ -95,7 +95,7 @@ def _write(core: Core, revision: Revision, st: os.stat_result | None) -> int:
     like.st_mode = stat.S_IFREG | revision.mode
     like.st_atime_ns = time_ns
     core.backing.make_parents(revision.path)
-    core.backing.replace(revision.path, data, like, time_ns)
+    core.backing.discard(core.backing.replace(revision.path, data, like, time_ns))
     return 1
 
 

@@ -119,5 +119,5 @@ class Tender:
             like = MadeStat.like(st if st is not None else os.lstat(core.backing.root))
             if revision is not None:
                 like.st_mode = stat.S_IFREG | revision.mode
-            self._corridor.write_through(file, file.owed, like, time.time_ns())
+            self._corridor.through.write(file, file.owed, like, time.time_ns())
             core.note_content(effects, path)
