@@ -107,6 +107,8 @@ def _op(old: Node, new: Node, moved: bool, scopes: Mapping[str, str]) -> Op | No
 
 
 def _is_renamed(old: Node, new: Node, scopes: Mapping[str, str]) -> bool:
+    if old.qualname == new.qualname:
+        return False
     around = outer_scope(old)
     return own_base(old)[1] != own_base(new)[1] or scopes.get(around, around) != outer_scope(new)
 

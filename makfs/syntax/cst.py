@@ -39,11 +39,11 @@ def signature_hash(node: Node) -> bytes:
         signature = _signature(node.core)
         if signature is None and node.kind is Kind.CLASS:
             signature = _signature(_with_body(node.core))
-        parts += [node.core.decode("utf-8", "replace")] if signature is None else signature
+        parts += [node.core.decode("latin-1")] if signature is None else signature
     elif node.kind is Kind.IMPORTS:
         parts += sorted(node.defines)
     else:
-        parts.append(node.core.strip().decode("utf-8", "replace"))
+        parts.append(node.core.strip().decode("latin-1"))
     return hashlib.blake2b("\0".join(parts).encode("utf-8", "replace"), digest_size=16).digest()
 
 

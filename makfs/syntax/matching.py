@@ -14,7 +14,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 
 from makfs.syntax.change import longest_increasing
-from makfs.syntax.naming import base_of, outer_scope, own_base
+from makfs.syntax.naming import base_of, base_scope, outer_scope, own_base
 from makfs.syntax.node import Kind, Node
 
 SIMILAR = 0.6
@@ -165,7 +165,7 @@ def _same(old: Node, new: Node) -> bool:
     return (
         old.text == new.text
         and old.kind is new.kind
-        and old.scope == new.scope
+        and base_scope(old.scope) == base_scope(new.scope)
         and base_of(old.name) == base_of(new.name)
     )
 
