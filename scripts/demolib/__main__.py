@@ -237,7 +237,8 @@ def main() -> int:
     asked = parser.parse_args()
     if asked.edits < 1 or asked.commits < 1:
         parser.error("numbers start at 1")
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     work = Path(tempfile.mkdtemp(prefix="makfs-demo-"))
     many = len(WRITERS) * asked.edits
     say(f"{len(WRITERS)} writers make {many} edits in {len(MODULES)} Python files, all at the same time.")

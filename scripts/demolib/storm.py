@@ -151,8 +151,10 @@ class Made:
 
 def storm(writer: Writer, folder: Path, edits: int) -> Made:
     """Make so many edits."""
-    made = Made([])
+    made, parent = Made([]), os.getppid()
     for number in range(1, edits + 1):
+        if os.getppid() != parent:
+            break  # whoever asked for the edits is gone
         path = folder / random.choice(MODULES)
         shared = writer.save is not append and random.random() < SHARED_PART
         method = SHARED if shared else writer.name
@@ -176,7 +178,8 @@ def main() -> None:
     name, folder, edits = sys.argv[1:]
     writer = next(each for each in WRITERS if each.name == name)
     random.seed(f"{name} {edits}")
-    sys.stdin.readline()
+    if not sys.stdin.readline():
+        return
     made = storm(writer, Path(folder), int(edits))
     json.dump({"numbers": made.numbers, "refused": made.refused, "torn": made.torn}, sys.stdout)
 

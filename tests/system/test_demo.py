@@ -1,10 +1,12 @@
 """The demo and the README's tour, as a newcomer runs them: real scripts, real mounts."""
 
+import contextlib
 import importlib
 import os
 import re
 import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +22,9 @@ def scripts(name: str, monkeypatch: pytest.MonkeyPatch) -> Any:
     return importlib.import_module(name)
 
 
-def start(tmp_path: Path, *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
+@contextlib.contextmanager
+def started(tmp_path: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    demo = subprocess.Popen(
         [PROJECT / "scripts/demo", *arguments],
         env={**os.environ, "TMPDIR": str(tmp_path)},
         stdin=subprocess.DEVNULL,
@@ -30,6 +33,11 @@ def start(tmp_path: Path, *arguments: str) -> subprocess.Popen[str]:
         text=True,
         start_new_session=True,
     )
+    try:
+        yield demo
+    finally:
+        demo.kill()
+        demo.communicate()
 
 
 def mounts_below(path: Path) -> list[str]:
@@ -38,8 +46,8 @@ def mounts_below(path: Path) -> list[str]:
 
 @pytest.mark.mount
 def test_demo_loses_nothing_on_the_mount_fits_a_terminal_and_leaves_nothing(tmp_path: Path) -> None:
-    demo = start(tmp_path, "--edits", "6", "--commits", "3")
-    printed, _ = demo.communicate(timeout=PATIENCE_S)
+    with started(tmp_path, "--edits", "6", "--commits", "3") as demo:
+        printed, _ = demo.communicate(timeout=PATIENCE_S)
     assert demo.returncode == 0, printed
     assert "   0 of 48 edits lost" in printed
     assert "$ makfs log -n 3" in printed
@@ -52,29 +60,24 @@ def test_demo_loses_nothing_on_the_mount_fits_a_terminal_and_leaves_nothing(tmp_
 @pytest.mark.mount
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_demo_unmounts_and_removes_everything(tmp_path: Path, number: signal.Signals) -> None:
-    demo = start(tmp_path, "--edits", "100000")
-    assert demo.stdout is not None
-    line = demo.stdout.readline()
-    assert "800000 edits" in line
-    while not any(tmp_path.glob("makfs-demo-*/plain/orders.py")):
-        assert demo.poll() is None
-    os.killpg(demo.pid, number)
-    printed, _ = demo.communicate(timeout=PATIENCE_S)
+    with started(tmp_path, "--edits", "100000") as demo:
+        assert demo.stdout is not None
+        assert "800000 edits" in demo.stdout.readline()
+        while not any(tmp_path.glob("makfs-demo-*/plain/orders.py")):
+            assert demo.poll() is None
+        os.killpg(demo.pid, number)
+        printed, _ = demo.communicate(timeout=PATIENCE_S)
     assert demo.returncode == 130, printed
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.mount
 def test_demo_interrupted_on_the_mount_unmounts_it(tmp_path: Path) -> None:
-    demo = start(tmp_path, "--edits", "100000", "--only", "mount")
-    assert demo.stdout is not None
-    for line in demo.stdout:
-        if line.startswith("$ makfs mount"):
-            break
-    while not any(tmp_path.glob("makfs-demo-*/mnt/ada/orders.py")):
-        assert demo.poll() is None
-    os.killpg(demo.pid, signal.SIGINT)
-    printed, _ = demo.communicate(timeout=PATIENCE_S)
+    with started(tmp_path, "--edits", "100000", "--only", "mount") as demo:
+        while not any(tmp_path.glob("makfs-demo-*/mnt/ada/orders.py")):
+            assert demo.poll() is None
+        os.killpg(demo.pid, signal.SIGINT)
+        printed, _ = demo.communicate(timeout=PATIENCE_S)
     assert demo.returncode == 130, printed
     assert not mounts_below(tmp_path)
     assert list(tmp_path.iterdir()) == []
