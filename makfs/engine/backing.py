@@ -1,9 +1,10 @@
 """The plain directory behind the views: read as it is, written whole and atomically.
 
 B1  A file is replaced by rename(2) of a finished temporary file: a reader sees the old bytes or the new.
+B2  Mode, owner, extended attributes and the given mtime are those of the file replaced.
 B3  What is replaced is swapped out, not overwritten: an edit that somebody made between our look and the
     rename is still there to be seen.
-B2  Mode, owner, extended attributes and the given mtime are those of the file replaced.
+B4  A listing is read anew when the directory's mtime has changed, or was too young for its clock's grain.
 """
 
 import contextlib
@@ -11,6 +12,7 @@ import ctypes
 import errno
 import os
 import stat
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +24,8 @@ RENAME_EXCHANGE = 2
 _AT_FDCWD = -100
 _libc = ctypes.CDLL(None, use_errno=True)
 STATE_DIR = ".makfs"
+_OLD_NS = 1_000_000_000  # file systems' clocks tick some milliseconds, old ones a second
+_MOST_LISTINGS = 50_000
 
 
 def renameat2(old: str, new: str, flags: int) -> None:
@@ -55,6 +59,7 @@ class Backing:
         self.state = root / STATE_DIR
         self.scratch_folder = self.state / "tmp"
         self._counter = 0
+        self._listings: dict[str, tuple[int, tuple[str, ...]]] = {}  # path -> mtime and names (B4)
 
     def at(self, path: str) -> str:
         """Return the absolute path."""
@@ -82,9 +87,18 @@ class Backing:
 
     def names(self, path: str) -> list[str]:
         """Return the names in a directory, the state directory left out."""
-        names = os.listdir(self.at(path))
+        at = self.at(path)
+        mtime_ns = os.lstat(at).st_mtime_ns
+        kept = self._listings.get(path)
+        if kept is not None and kept[0] == mtime_ns:
+            return list(kept[1])
+        names = os.listdir(at)
         if not path and STATE_DIR in names:
             names.remove(STATE_DIR)
+        if time.time_ns() - mtime_ns > _OLD_NS:
+            if len(self._listings) >= _MOST_LISTINGS:
+                self._listings.clear()
+            self._listings[path] = (mtime_ns, tuple(names))
         return names
 
     def replace(self, path: str, data: bytes, like: StatLike, mtime_ns: int, xattrs_of: str = "") -> Replaced:

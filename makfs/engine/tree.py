@@ -67,9 +67,26 @@ class Tree:
             return False
         if folder.realm is not Realm.TRACKED or inode.realm is not Realm.TRACKED:
             return False
-        if inode.is_dir:
-            return inode.judged == self.core.classifier.generation and stat.S_ISDIR(st.st_mode)
-        return not stat.S_ISDIR(st.st_mode)
+        if inode.is_dir and inode.judged != self.core.classifier.generation:
+            return False
+        return stat.S_IFMT(st.st_mode) == inode.kind
+
+    def known(self, folder: Inode, name: str) -> Inode | None:
+        """Return a name's inode if the kernel has been told all about it and need not be told again.
+
+        None: look it up. What makes the kernel's knowledge wrong is told to it by an invalidation.
+        """
+        view, parent = folder.view, folder.path
+        inode = view.by_path.get(f"{parent}/{name}" if parent else name)
+        if inode is None or not inode.pinned or inode.lookups <= 0 or inode.realm is not Realm.TRACKED:
+            return None
+        if inode.is_dir:  # listing it made the kernel forget its access time, which only a full answer mends
+            return None
+        if inode.staging is not None or inode.shown is not None or (inode.young_until and inode.young):
+            return None
+        if view.upper is not None and view.upper.tops and view.upper.has(parent or "", name):
+            return None
+        return inode
 
     def _shown(self, folder: Inode, path: str, name: str, st: os.stat_result) -> Found:
         """Return a name of the repository's."""
@@ -90,7 +107,7 @@ class Tree:
             shown = self.attributes.stat(inode)
         if inode.young:
             return Found(inode, shown, 0.0)
-        inode.pinned = True
+        inode.pinned, inode.kind = True, stat.S_IFMT(st.st_mode)
         return Found(inode, shown)
 
     def _private(self, folder: Inode, path: str) -> Found | None:

@@ -20,6 +20,7 @@ from pyfuse3 import EntryAttributes, FileInfo, FUSEError
 from makfs.engine.filesystem import Caller, Change, FileSystem, Found, Opened
 from makfs.engine.inodes import StatLike
 from makfs.errors import MakfsError
+from makfs.vfs.bare import BareEntry
 
 log = logging.getLogger(__name__)
 P = ParamSpec("P")
@@ -103,6 +104,7 @@ class Operations(pyfuse3.Operations):
         self._fs = fs
         self._listings: dict[int, _Listing] = {}
         self._next_listing = 1
+        self._bare = BareEntry()
 
     # ---- look-up and attributes
 
@@ -184,10 +186,15 @@ class Operations(pyfuse3.Operations):
 
     def _fill(self, ino: int, names: list[str], start: int, token: pyfuse3.ReaddirToken) -> None:
         """Put names into a reply until it is full. Each that fits is a look-up that the kernel gives back."""
-        fs, reply = self._fs, pyfuse3.readdir_reply
+        fs, reply, bare = self._fs, pyfuse3.readdir_reply, self._bare
         folder = fs.inode(ino)
         for number in range(start, len(names)):
             name = names[number]
+            known = fs.known(folder, name) if bare else None
+            if known is not None:
+                if not reply(token, os.fsencode(name), bare.fill(known.ino, known.kind), number + 1):
+                    return
+                continue
             found = fs.find(folder, name)
             if found is None:
                 continue

@@ -99,9 +99,10 @@ def take_turns(makfs: Makfs, turns: int) -> Iterator[Row]:
         try:
             if not _counts(opened, views[0]):
                 raise Failed("inotify does not see what the daemon opens: the count would mean nothing")
+            count = 0
             for number in range(turns):
                 trees.git(views[number % 2], "status", "--porcelain")
-            count = opened.take()
+                count += opened.take()
         finally:
             opened.close()
     yield Row(TURNS, f"unchanged files opened in {turns} turns", "files", count, goal=0)
