@@ -4,6 +4,7 @@ E1  Where the versions end their lines differently, each in one way, they are me
     and the result gets the ends of the side that changed them.
 E2  Where both sides changed more than the final newline, its presence is merged by itself; while merging,
     every line has its end, so that what is put after the last line starts on its own.
+E3  Where the final newline is all that one side changed, an addition of the other below it is a conflict.
 """
 
 from dataclasses import replace

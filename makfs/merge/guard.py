@@ -57,10 +57,12 @@ def _count(text: bytes) -> Counter[bytes]:
 
 
 def vanished(base: bytes, mine: bytes, head: bytes, result: bytes) -> bool:
-    """Tell whether nothing of one side's change is left to be seen, so that G5 asks for a second opinion."""
-    if base in (mine, head) or mine == head:
-        return False
-    return result.split() in (mine.split(), head.split())
+    """Tell whether nothing of one side's change is left to be seen, so that G5 asks for a second opinion.
+
+    White space does not count: a side that changed nothing else has nothing to lose.
+    """
+    old, my, new = base.split(), mine.split(), head.split()
+    return old not in (my, new) and my != new and result.split() in (my, new)
 
 
 def doubled(four: Quartet) -> Node | None:

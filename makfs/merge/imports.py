@@ -181,8 +181,8 @@ def _compose(runs: Sequence[Run], wanted: set[Binding]) -> bytes | None:
         if any(run[number].module == _FUTURE for run in (base, mine, head) if number in run):
             future = number
     old, my, new = list(base), list(mine), list(head)
-    order = merge_order(old, my, new, texts) or merge_order(new, my, new, texts)
-    if order is None:  # both sides sorted the rest anew: keep head's order, put mine's additions in
+    order = merge_order(old, my, new, texts)
+    if order is None:  # both sides sorted them anew: head's order stands, mine's additions follow
         common = set(new)
         order = merge_order(new, [*new, *(key for key in my if key not in common)], new, texts)
     assert order is not None, "head's order against itself"
@@ -198,10 +198,10 @@ def _merge_statement(
     if not left or (mine is None and head is None):
         return b""
     if mine is None or head is None:
-        only = mine or head
-        if base is not None and only is not None and only.text == base.text:
+        only = versions[-1]
+        if base is not None and only.text == base.text:
             return b""  # the other side says it elsewhere: two statements became one
-        return only.text if only is not None and set(only.names) == left else None
+        return only.text if set(only.names) == left else None  # taken away against added to
     if mine.text == head.text or (base is not None and mine.text == base.text):
         return head.text
     if base is not None and head.text == base.text:

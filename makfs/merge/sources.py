@@ -102,7 +102,8 @@ def _settle_shared(draft: Draft, uid: int, base: Node, mine: Node, head: Node) -
     if _renames_clash(draft, uid, base, mine, head):
         draft.refuse(uid, What.RENAME)
         return
-    piece = merge_piece(base, mine, head, allow_lines=draft.allow_lines, older=draft.older_texts(uid))
+    older = draft.older_texts(uid) if base.text not in (mine.text, head.text) else ()
+    piece = merge_piece(base, mine, head, allow_lines=draft.allow_lines, older=older)
     if isinstance(piece, What):
         draft.refuse(uid, piece)
         return
@@ -123,6 +124,7 @@ def _settle_single(draft: Draft, uid: int, base: Node | None, left: Node, side: 
     elif left.core.strip() != base.core.strip() or side.parent[uid] != draft.forest.base.parent[uid]:
         if side is draft.forest.mine and left.text in draft.older_texts(uid):
             draft.dropped.append(uid)
+            draft.loose.add(uid)
         else:
             draft.refuse(uid, What.DELETE_EDIT)
 

@@ -26,6 +26,7 @@ from makfs.syntax import identify, parses, split
 from makfs.syntax.node import Kind, Node, Source
 
 Items = tuple[ConflictItem, ...]
+_CUT_OFF = "one side ends the file at a line below which the other added something"
 
 
 def merge_file(
@@ -118,7 +119,10 @@ def _merge(
             return Conflict(items)
         return _merge_lines(path, base, mine, head, items)
     if not items:
-        text = _render(draft)
+        texts = _texts(draft)
+        if not all(text.endswith((b"\n", b"\r")) for text in texts[:-1]):
+            return Conflict((item(What.GUARD, path, None, _CUT_OFF),))  # E3
+        text = b"".join(texts)
         if is_sound(draft, text):
             return Merged(text, tuple(f"{path}::{draft.node(uid).qualname}" for uid in draft.dropped))
         items = (item(What.GUARD, path, None, "the result would not parse"),)
@@ -127,18 +131,13 @@ def _merge(
     return _merge_lines(path, base, mine, head, items)
 
 
-def _render(draft: Draft) -> bytes:
-    """Return the result's bytes; a text that used to end the file gets the line end it lacks."""
+def _texts(draft: Draft) -> list[bytes]:
+    """Return the texts of the result's nodes, in order."""
     forest = draft.forest
-    texts = [
-        *(node.text for node in forest.before),
-        *(draft.text[uid] for uid in draft.order),
-        *(node.text for node in forest.after),
-    ]
-    for index, text in enumerate(texts[:-1]):
-        if not text.endswith((b"\n", b"\r")):
-            texts[index] = text + b"\n"
-    return b"".join(texts)
+    texts = [node.text for node in forest.before]
+    texts.extend(draft.text[uid] for uid in draft.order)
+    texts.extend(node.text for node in forest.after)
+    return texts
 
 
 def _text(version: Version) -> bytes:
@@ -174,7 +173,7 @@ def _merge_lines(path: str, base: Source, mine: Source, head: Source, items: Ite
     if not (result.valid and parses(path, merged)):
         return Conflict(items or (item(What.GUARD, path, None, "the result would not parse"),))
     wrong = _check_names(path, Quartet(base.nodes, mine.nodes, head.nodes, result.nodes))
-    return Conflict(wrong) if wrong else Merged(merged)
+    return Conflict(items or wrong) if wrong else Merged(merged)
 
 
 def _check_draft(draft: Draft) -> Items:
