@@ -4,6 +4,7 @@ import contextlib
 import logging
 import os
 import stat
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -19,8 +20,10 @@ from makfs.engine.views import View
 from makfs.ids import NodeUid, RepoPath
 from makfs.store.model import FileKind, FileState, NodeText
 from makfs.store.protocol import Store
+from makfs.syntax.node import Source
 
 log = logging.getLogger(__name__)
+SOURCES_BYTES = 24 << 20  # text whose nodes are kept; the nodes weigh about three times as much
 
 
 def content_hash(data: bytes) -> bytes:
@@ -53,7 +56,28 @@ class Core:
     stranded: set[Inode] = field(default_factory=set)  # closed, but the disk was full: staged bytes to commit
     owed: dict[str, str] = field(default_factory=dict)  # path -> why it is not written through
     next_uid: int = 1
+    _sources: OrderedDict[str, int] = field(
+        default_factory=OrderedDict
+    )  # path -> bytes, longest unused first
+    _sources_bytes: int = 0
     started_ns: int = 0
+
+    # ---- the cache of nodes
+
+    def remember(self, file: File, source: Source | None) -> None:
+        """Keep a head's nodes, and forget the longest unused ones beyond a bound."""
+        self._sources_bytes -= self._sources.pop(file.path, 0)
+        file.source = source
+        if source is None:
+            return
+        size = sum(len(node.text) for node in source.nodes)
+        self._sources[file.path] = size
+        self._sources_bytes += size
+        while self._sources_bytes > SOURCES_BYTES and len(self._sources) > 1:
+            path, oldest = self._sources.popitem(last=False)
+            self._sources_bytes -= oldest
+            if (other := self.files.get(path)) is not None:
+                other.source = None
 
     # ---- look-ups
 

@@ -31,6 +31,8 @@ from makfs.syntax import is_source
 
 log = logging.getLogger(__name__)
 NOBODY = Writer(0, "")
+UNKNOWN = FileState(FileKind.FILE, 0o644, content_hash=bytes(16), kept=False)
+"""A file that was there and is not known: changed behind us before anybody had read it."""
 GIT = "git"
 
 
@@ -223,7 +225,7 @@ class Corridor:
         if file.version <= 0:
             file.first = file.version
         file.version = commit.seq
-        file.source = revised.source
+        self.core.remember(file, revised.source)
         file.deleted_by = file.kept = 0
         self.core.next_uid = revised.next_uid
 
@@ -290,7 +292,7 @@ class Corridor:
         file.version -= 1
         file.source = None
         log.info("%s changed in the repository (was version %d)", file.path, known)
-        self._external(file, FileState(FileKind.FILE, kept=False), effects)
+        self._external(file, UNKNOWN, effects)
 
     def _import(self, file: File, st: os.stat_result | None, effects: Effects) -> None:
         """Compare a recorded file with the backing directory; journal the difference as `external`'s."""

@@ -3,6 +3,7 @@
 M1  Paths, file ids, head files and inodes of all views change in one step: a file keeps its identity when
     it moves, and who has it open keeps the file.
 M2  A rename over a file by something its view made a moment ago is an edit of that file (editors save so).
+M5  mv(1) does not replace what its view has not seen: the newest version of another agent.
 M4  What was believed and staged of a moved file is still what it was: its versions only have other names.
 """
 
@@ -13,14 +14,14 @@ from collections.abc import Callable, Iterable, Sequence
 
 from makfs.engine.backing import RENAME_EXCHANGE, STATE_DIR, renameat2
 from makfs.engine.core import Core
-from makfs.engine.corridor import Corridor
+from makfs.engine.corridor import GIT, Corridor, Edit
 from makfs.engine.effects import Effects
 from makfs.engine.files import Belief, File, PastText, signature
 from makfs.engine.inodes import Realm
 from makfs.engine.names import Maker, Names, oserror, state_with_nodes
 from makfs.engine.views import View
 from makfs.ids import RepoPath, Seq
-from makfs.store.model import FileChange, FileKind, FileState
+from makfs.store.model import FileChange, FileKind, FileState, LogQuery
 
 Pair = tuple[str, str]  # old path, new path
 _SWAP = "\0swap"  # no file has such a path
@@ -47,7 +48,24 @@ class Renames:
         if regular and self._is_save(view, old):
             self._rename_over(view, old, new, st, maker, effects)
         else:
+            if regular:
+                self._check_seen(view, old, new, maker, effects)
             self._move(view, old, new, maker, effects)
+
+    def _check_seen(self, view: View, old: str, new: str, maker: Maker, effects: Effects) -> None:
+        """Refuse to replace a text of another agent's that the view has not seen (M5). Raises Refused."""
+        core = self.core
+        file = core.file(new)
+        self.corridor.refresh(file, effects)
+        belief = file.belief(view.number, maker.writer.pid)
+        if belief is None or belief == file.version or maker.writer.program == GIT:
+            return
+        newest = core.store.log(LogQuery(limit=1, path=file.path))
+        if not newest or newest[0].agent == view.agent:
+            return
+        if core.belief_text(file, belief) != core.head_text(new):
+            edit = Edit(view, new, core.backing.read(old), belief, maker.writer, 0)
+            self.corridor.refuse(edit, file, f"{new} would have been replaced by {old}.", ())
 
     def check_target(
         self, view: View, old: str, new: str, is_dir: bool, there: os.stat_result | None
