@@ -1,6 +1,5 @@
 """What all rooms of the engine share: the tables of one mounted repository. State and look-ups, no policy."""
 
-import contextlib
 import logging
 import os
 import stat
@@ -234,8 +233,3 @@ class Core:
         file = self.files.get(path)
         if file is not None:
             file.signature = signature(st) if st is not None else None
-
-    def forget_file(self, path: str) -> None:
-        """Drop what is cached of a path's head."""
-        with contextlib.suppress(KeyError):
-            self.files[path].source = None

@@ -9,7 +9,6 @@ import errno
 import os
 import stat
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from makfs.engine.core import Core, join, parent_of
@@ -37,9 +36,6 @@ class Maker:
 def oserror(number: int, path: str = "") -> OSError:
     """Return the OSError of an errno."""
     return OSError(number, os.strerror(number), path)
-
-
-Make = Callable[[str], None]
 
 
 class Names:

@@ -10,8 +10,6 @@ import os
 import stat
 
 from makfs.engine.core import Core, content_hash
-from makfs.engine.corridor import Corridor
-from makfs.engine.effects import Effects
 from makfs.engine.inodes import MadeStat
 from makfs.ids import RepoPath
 from makfs.store.model import Effect, FileKind, Revision
@@ -115,8 +113,3 @@ def _remove(core: Core, path: str, before: set[bytes]) -> int:
         return 0
     os.unlink(at)
     return 1
-
-
-def reconcile(core: Core, corridor: Corridor, effects: Effects, path: RepoPath) -> None:
-    """Compare one recorded path with the repository; book a difference to `external`."""
-    corridor.refresh(core.file(path), effects)

@@ -120,17 +120,6 @@ class Staging:
         """Return everything. Cost: a copy; a large staging is read from disk."""
         return self.read(0, self._size)
 
-    def restart(self, data: bytes, base: Belief) -> None:
-        """Take `data` as the new content, nothing of it written yet."""
-        if self._data is None:
-            os.ftruncate(self._fd, 0)
-            os.pwrite(self._fd, data, 0)
-        else:
-            self._data[:] = data
-        self._size = len(data)
-        self.base = base
-        self.new = self.wrote = self.touched = False
-
     def _moved(self) -> None:
         self.patched = False  # written past the kernel's cache onto a text it may have cached
         self.told = False  # the kernel may have cached the staged attributes
