@@ -119,7 +119,8 @@ def fsdiff(asked: Asked) -> Iterator[Figure]:
         (here.view("one") / top).mkdir()
         command = [
             sys.executable, asked.tool("fsdiff.py"), "--ref", str(native),
-            "--sut", str(here.view("one") / top), "--also", str(here.view("two") / top), "--also", str(here.repo / top), "--seeds", str(seeds),
+            "--sut", str(here.view("one") / top), "--also", str(here.view("two") / top),
+            "--also", str(here.repo / top), "--seeds", str(seeds),
             "--ops", str(ops), "--content", "mixed", "--keep-going", "--may-refuse", "link=EPERM",
             "--may-refuse", "savedance=EPERM", "--remount-cmd", remount_command(here, ("one", "two")),
         ]  # fmt: skip
