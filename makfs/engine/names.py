@@ -77,7 +77,7 @@ class Names:
         if staged or self.core.backing.lstat(path) is not None:
             raise oserror(errno.EEXIST, path)
 
-    def _on_disk(self, path: str, make: "Make") -> None:
+    def _on_disk(self, path: str, make: Callable[[str], None]) -> None:
         try:
             make(self.core.backing.at(path))
         except FileNotFoundError:
