@@ -23,7 +23,7 @@ from makfs.engine.large import put_large
 from makfs.engine.names import Maker
 from makfs.engine.staging import Staging
 from makfs.engine.views import View
-from makfs.errors import Refused, StoreFull
+from makfs.errors import MakfsError, Refused, StoreFull
 
 log = logging.getLogger(__name__)
 READ_STILL_S = 0.05  # a reader is given so long to read what it opened
@@ -204,16 +204,40 @@ class Data:
 
     def _commit_last(self, inode: Inode, effects: Effects) -> None:
         """Commit at RELEASE; keep what cannot be: as a refusal, or staged until the disk has room."""
+        staging = inode.staging
+        assert staging is not None
+        if staging.refusal is not None:  # at FLUSH, and nothing was written since: it is kept already
+            self._give_up(inode, effects)
+            return
         try:
             self.commit(inode, effects)
             self.core.stranded.discard(inode)
         except Refused:
-            self._drop(inode)
-            self.core.stranded.discard(inode)
-            effects.inodes.append(inode)
+            self._give_up(inode, effects)
         except OSError as error:
             log.warning("%s stays staged: %s", inode.path, error)
             self.core.stranded.add(inode)
+        except Exception:  # nobody listens, and the bytes must neither be lost nor stay staged for ever
+            log.exception("%s could not be committed", inode.path)
+            self._keep_refused(inode, staging)
+            self._give_up(inode, effects)
+
+    def _give_up(self, inode: Inode, effects: Effects) -> None:
+        """Show the committed text again; the staged bytes are kept as a refusal."""
+        self._drop(inode)
+        self.core.stranded.discard(inode)
+        effects.inodes.append(inode)
+
+    def _keep_refused(self, inode: Inode, staging: Staging) -> None:
+        """Keep bytes that a fault of ours could not commit."""
+        assert inode.path is not None
+        edit = self._edit(inode.view, inode.path, staging)
+        try:
+            self.corridor.refuse(edit, self.core.file(inode.path), "makfs failed; its log tells how.", ())
+        except Refused:
+            pass
+        except (MakfsError, OSError):
+            log.exception("%d bytes of %s are lost", staging.size, inode.path)
 
     def retry_stranded(self, effects: Effects) -> None:
         """Try again to commit what a full disk kept staged."""
