@@ -21,12 +21,12 @@ from makfs.engine.handles import TrackedHandle
 from makfs.engine.inodes import Inode, MadeStat, Realm, Shown, StatLike
 from makfs.engine.large import put_large
 from makfs.engine.names import Maker
+from makfs.engine.plain import READ_STILL_S
 from makfs.engine.staging import Staging
 from makfs.engine.views import View
 from makfs.errors import MakfsError, Refused, StoreFull
 
 log = logging.getLogger(__name__)
-READ_STILL_S = 0.05  # a reader is given so long to read what it opened
 STILL_S = 2.0  # a file open for reading and writing in place stands still so long
 
 

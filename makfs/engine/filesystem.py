@@ -18,6 +18,7 @@ from makfs.engine.inodes import Inode, Realm, StatLike
 from makfs.engine.looking import Caller, Change, Looking, Opened
 from makfs.engine.names import Maker, oserror
 from makfs.engine.past import Past
+from makfs.engine.plain import open_plain
 from makfs.engine.real import REAL
 from makfs.engine.tree import Found
 from makfs.engine.views import View
@@ -179,6 +180,11 @@ class FileSystem(Looking):
         number = next(self._next)
         self.handles[number] = handle
         return Opened(number, direct_io, keep_cache)
+
+    def open_plain(self, ino: int, flags: int, tid: int) -> Opened | None:
+        """Open a file for reading at once; None if it takes `open` to do it (P1)."""
+        handle = open_plain(self.core, self.core.table.by_ino.get(ino), flags, tid)
+        return None if handle is None else self._opened(handle)
 
     async def open(self, ino: int, flags: int, caller: Caller) -> Opened:
         """Open a file."""

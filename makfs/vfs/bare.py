@@ -2,8 +2,8 @@
 
 pyfuse3 has the kernel ask for READDIRPLUS always, so each listing of a folder that it knows by heart would
 tell it all attributes again: an lstat(2) a name here, an update of an inode there. An entry with node id 0
-says that the file system does not want to (fs/fuse/readdir.c, fuse_direntplus_link), and the kernel leaves what
-it has alone. pyfuse3 sets the node id together with `st_ino`; of the two, only the node id must go.
+says that the file system does not want to (fs/fuse/readdir.c, fuse_direntplus_link), and the kernel leaves
+what it has alone. pyfuse3 sets the node id together with `st_ino`; of the two, only the node id must go.
 
 B1  Where pyfuse3's object is not laid out as expected, there are no bare entries, and nothing else changes.
 """

@@ -262,7 +262,8 @@ class Operations(pyfuse3.Operations):
 
     async def open(self, inode: int, flags: int, ctx: pyfuse3.RequestContext) -> FileInfo:
         try:
-            return _info(await self._fs.open(inode, flags, _caller(ctx)))
+            opened = self._fs.open_plain(inode, flags, ctx.pid)
+            return _info(opened or await self._fs.open(inode, flags, _caller(ctx)))
         except Exception as error:  # noqa: BLE001 - V1
             raise _failure(error, "open") from None
 
