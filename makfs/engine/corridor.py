@@ -119,9 +119,23 @@ class Corridor:
             kept = self._kept_text(file)  # unlink and create again: an edit of what was there
             base = core.belief_text(file, edit.base)
             if kept is not None and base is not None and base != kept:
-                result = self._merge_texts(edit, file, base, kept)
+                try:
+                    result = self._merge_texts(edit, file, base, kept)
+                except Refused:
+                    self._restore(edit, file, kept, effects)
+                    raise
         like = MadeStat.like(edit.like) if edit.like else MadeStat(stat.S_IFREG | 0o644)
         return self._land(edit, file, head, result, like, effects)
+
+    def _restore(self, edit: Edit, file: File, kept: bytes, effects: Effects) -> None:
+        """Undo a deletion that was half of a refused edit: the other agents' text must not go with it."""
+        before = self.core.store.revision(file.path, Seq(max(file.kept, 0)))
+        like = MadeStat.like(edit.like) if edit.like else MadeStat(stat.S_IFREG | 0o644)
+        if before is not None:
+            like.st_mode = stat.S_IFREG | before.mode
+        again = replace(edit, data=kept, mtime_ns=time.time_ns(), times_set=False, removes=None)
+        self._land(again, file, b"", kept, like, effects)
+        self.core.note_name(effects, edit.path, own=None)
 
     def _kept_text(self, file: File) -> bytes | None:
         """Return the text of a deleted file as it was before the deletion."""
