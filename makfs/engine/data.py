@@ -158,7 +158,9 @@ class Data:
 
     def truncate_handle(self, handle: TrackedHandle, size: int) -> None:
         """Stage an ftruncate(2)."""
-        self._stage(handle).truncate(size)
+        staging = self._stage(handle)
+        staging.refusal = None
+        staging.truncate(size)
 
     def truncate_path(self, inode: Inode, size: int, tid: int, effects: Effects) -> None:
         """Carry out truncate(2): staged if a writer is at work, else committed at once."""
