@@ -125,6 +125,8 @@ class FileSystem(Looking):
         inode, folder = self.inode(ino), self._folder(parent)
         path, realm = self._child(folder, name, is_dir=False)
         source = self.core.realm_of(inode)
+        if inode.view is not folder.view:
+            raise oserror(errno.EXDEV, path)
         if inode.path is None or realm not in REAL or source is not realm:
             raise oserror(errno.EPERM, path)
         async with self._name_operation(folder.view):

@@ -1,0 +1,63 @@
+"""Real mounts for the tests of this folder."""
+
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.mount.mounted import Mounted, listing
+
+Scenario = Callable[[Path], object]
+
+
+def _serve(repo: Path, place: Path) -> Iterator[Mounted]:
+    place.mkdir()
+    mounted = Mounted(repo, place)
+    try:
+        mounted.start()
+        yield mounted
+        mounted.stop()
+    finally:
+        mounted.take_away()
+    assert not mounted.complaints(), mounted.complaints()[0]
+
+
+@pytest.fixture
+def mounted(tmp_repo: Path, tmp_path: Path) -> Iterator[Mounted]:
+    """Serve a fresh repository to alice and bob. Fails if the daemon's log tells of an error."""
+    yield from _serve(tmp_repo, tmp_path / "work")
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mounted]:
+    """Serve one empty repository for all tests of a module, each of which works in a folder of its own."""
+    top = tmp_path_factory.mktemp("shared")
+    subprocess.run(["git", "init", "-q", str(top / "repo")], check=True)
+    yield from _serve(top / "repo", top / "work")
+
+
+class Same:
+    """Runs a scenario on a plain directory and on alice's view, and compares what it saw and what it left."""
+
+    def __init__(self, mounted: Mounted, native: Path, name: str) -> None:
+        self.native = native
+        self.view = mounted.alice / name
+        self._others = (mounted.bob / name, mounted.repo / name)
+
+    def __call__(self, scenario: Scenario) -> object:
+        self.native.mkdir()
+        self.view.mkdir()
+        seen, wanted = scenario(self.view), scenario(self.native)
+        assert wanted, "a scenario that sees nothing shows nothing"
+        assert seen == wanted
+        left = listing(self.native)
+        for place in (self.view, *self._others):
+            assert listing(place) == left, place
+        return wanted
+
+
+@pytest.fixture
+def same(shared: Mounted, tmp_path: Path, request: pytest.FixtureRequest) -> Same:
+    """Compare the mount with the file system under the temporary directory."""
+    return Same(shared, tmp_path / "native", request.node.name[:100])
