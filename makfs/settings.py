@@ -30,6 +30,13 @@ class AllowOther(Enum):
     NO = "no"
 
 
+class Transport(Enum):
+    """How the daemon talks to the kernel."""
+
+    PYFUSE3 = "pyfuse3"
+    NATIVE = "native"
+
+
 @dataclass(frozen=True, slots=True)
 class Setting:
     """What one key accepts, and what it is for."""
@@ -158,6 +165,11 @@ class MountConfig:
         AllowOther.AUTO,
         "Whether other users may enter the mount. auto: if root mounts. yes needs user_allow_other in "
         "/etc/fuse.conf for users other than root.",
+    )
+    transport: Transport = _setting(
+        Transport.PYFUSE3,
+        "How the daemon talks to the kernel. pyfuse3: through libfuse. native: by itself, which takes less "
+        "CPU time.",
     )
     max_waiters: int = _setting(
         256,

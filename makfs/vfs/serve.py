@@ -1,4 +1,4 @@
-"""Mount, serve, unmount: pyfuse3's session and the kernel's notifications."""
+"""Mount, serve, unmount: pyfuse3's session and the kernel's notifications; or the native transport's."""
 
 import contextlib
 import logging
@@ -13,7 +13,9 @@ import trio
 
 from makfs.engine.kernel import Kernel
 from makfs.errors import MountError
+from makfs.settings import Transport
 from makfs.vfs.loop import install
+from makfs.vfs.native import serve as serve_native
 from makfs.vfs.operations import Operations
 
 log = logging.getLogger(__name__)
@@ -50,6 +52,20 @@ async def serve(
     task_status: trio.TaskStatus[None],
 ) -> None:
     """Mount, tell when requests are taken, serve until unmounted from outside; unmount when cancelled."""
+    native = kernel.core.config.mount.transport is Transport.NATIVE
+    transport = serve_native if native else _serve_pyfuse3
+    await transport(kernel, mountpoint, source=source, allow_other=allow_other, task_status=task_status)
+
+
+async def _serve_pyfuse3(
+    kernel: Kernel,
+    mountpoint: Path,
+    *,
+    source: str,
+    allow_other: bool,
+    task_status: trio.TaskStatus[None],
+) -> None:
+    """Serve through pyfuse3."""
     fs = kernel.attach(PyfuseNotifier())
     options = {"default_permissions", f"fsname={_escape(source)}", "subtype=makfs"}
     if allow_other:

@@ -1,0 +1,99 @@
+"""Open files: open, create, read, write, flush, release.
+
+What needs no waiting is answered by a plain function: reading, closing a file that was only read.
+"""
+
+import os
+
+from makfs.engine.effects import Effects
+from makfs.engine.filesystem import Caller, FileSystem
+from makfs.vfs.native import abi, encode
+from makfs.vfs.native.abi import Opcode
+from makfs.vfs.native.common import Answer, Handler, Head, caller, text
+from makfs.vfs.native.interrupts import Interrupts
+from makfs.vfs.native.looks import drop_privileges
+
+_read_in = abi.READ_IN.unpack_from
+_write_in = abi.WRITE_IN.unpack_from
+
+
+class Files:
+    """Handlers of open files."""
+
+    def __init__(self, fs: FileSystem, interrupts: Interrupts) -> None:
+        self._fs = fs
+        self._interrupts = interrupts
+
+    def table(self) -> dict[int, Handler]:
+        """Return the handlers by opcode."""
+        return {
+            Opcode.OPEN: self.open,
+            Opcode.CREATE: self.create,
+            Opcode.READ: self.read,
+            Opcode.WRITE: self.write,
+            Opcode.FLUSH: self.flush,
+            Opcode.FSYNC: self.fsync,
+            Opcode.RELEASE: self.release,
+        }
+
+    def open(self, node: int, body: memoryview, head: Head) -> Answer:
+        flags, more = abi.OPEN_IN.unpack_from(body)
+        return self._open(node, flags, more, caller(head))
+
+    async def _open(self, node: int, flags: int, more: int, who: Caller) -> bytes:
+        if flags & os.O_TRUNC and more & abi.FUSE_OPEN_KILL_SUIDGID:
+            await drop_privileges(self._fs, node, who)
+        opened = await self._fs.open(node, flags, who)
+        return encode.opened(opened, read_only=not flags & (os.O_ACCMODE | os.O_TRUNC))
+
+    def create(self, node: int, body: memoryview, head: Head) -> Answer:
+        flags, mode, _, _ = abi.CREATE_IN.unpack_from(body)
+        work = self._create(node, text(body[abi.CREATE_IN.size :]), mode, flags, caller(head))
+        if flags & os.O_EXCL:  # it may wait for another's lock file; after that it waits for nothing (T1)
+            return self._interrupts.allow(head[2], work)
+        return work
+
+    async def _create(self, node: int, name: str, mode: int, flags: int, who: Caller) -> bytes:
+        found, opened = await self._fs.create(node, name, mode, flags, who)
+        return encode.entry(found) + encode.opened(opened, read_only=not flags & (os.O_ACCMODE | os.O_TRUNC))
+
+    def read(self, node: int, body: memoryview, head: Head) -> Answer:
+        handle, offset, size, *_ = _read_in(body)
+        return self._fs.read(handle, offset, size)
+
+    def write(self, node: int, body: memoryview, head: Head) -> Answer:
+        handle, offset, size, flags, *_ = _write_in(body)
+        start = abi.WRITE_IN.size
+        kill = flags & abi.FUSE_WRITE_KILL_SUIDGID
+        return self._write(
+            node, handle, offset, bytes(body[start : start + size]), caller(head) if kill else None
+        )
+
+    async def _write(self, node: int, handle: int, offset: int, data: bytes, killer: Caller | None) -> bytes:
+        done = await self._fs.write(handle, offset, data)
+        if killer is not None:
+            await drop_privileges(self._fs, node, killer)
+        return abi.WRITE_OUT.pack(done, 0)
+
+    def flush(self, node: int, body: memoryview, head: Head) -> Answer:
+        handle = abi.FLUSH_IN.unpack_from(body)[0]
+        return self._flush(handle) if self._fs.staged_by(handle) else b""
+
+    async def _flush(self, handle: int) -> bytes:
+        await self._fs.flush(handle)
+        return b""
+
+    def fsync(self, node: int, body: memoryview, head: Head) -> Answer:
+        return self._fsync(abi.FSYNC_IN.unpack_from(body)[0])
+
+    async def _fsync(self, handle: int) -> bytes:
+        await self._fs.fsync(handle)
+        return b""
+
+    def release(self, node: int, body: memoryview, head: Head) -> Answer:
+        effects = self._fs.release_now(abi.RELEASE_IN.unpack_from(body)[0])
+        return self._settle(effects) if effects else b""
+
+    async def _settle(self, effects: Effects) -> bytes:
+        await self._fs.outbox.settle(effects)
+        return b""

@@ -1,0 +1,179 @@
+"""The request loop of one mount.
+
+S1  No exception leaves a handler: a crash of one is EIO for its caller, logged, and no more (V1).
+S2  One task has the lead: it alone reads the device and answers at once what needs no waiting. When an
+    operation waits for the first time, its task goes on with that, and another takes the lead: so reading the
+    device never waits for an operation.
+S3  With `MOST_WAITING` operations waiting, opening one more is refused with EBUSY: what they wait for is
+    served.
+"""
+
+import contextlib
+import errno
+import logging
+import types
+from collections.abc import Coroutine, Generator, Mapping
+from typing import Any
+
+import trio
+
+from makfs.vfs.failure import errno_of
+from makfs.vfs.native import negotiate
+from makfs.vfs.native.abi import IN_HEADER, INTERRUPT_IN, WRITE_IN, Opcode
+from makfs.vfs.native.common import Handler
+from makfs.vfs.native.device import Device, read_into
+from makfs.vfs.native.interrupts import Interrupts
+from makfs.vfs.native.waiting import TURN, Ready
+
+log = logging.getLogger(__name__)
+MOST_WAITING = 1024
+BUFFER_SIZE = negotiate.MAX_WRITE + IN_HEADER.size + WRITE_IN.size + 4096
+_SPARE = 8  # tasks that stand by to take the lead
+_BODY = IN_HEADER.size
+_OPENING = frozenset({Opcode.OPEN, Opcode.CREATE})
+_SILENT = frozenset({Opcode.FORGET, Opcode.BATCH_FORGET, Opcode.INTERRUPT, Opcode.NOTIFY_REPLY})
+
+
+class Session:
+    """Takes requests from a device and answers them until the mount is gone."""
+
+    def __init__(self, device: Device, handlers: Mapping[int, Handler], interrupts: Interrupts) -> None:
+        self._device = device
+        self._handlers = dict(handlers)
+        self._interrupts = interrupts
+        self._handlers |= {
+            Opcode.INIT: self._init,
+            Opcode.INTERRUPT: self._interrupt,
+            Opcode.DESTROY: _destroy,
+        }
+        self._buffer = bytearray(BUFFER_SIZE)
+        self._view = memoryview(self._buffer)
+        self._standby = trio.lowlevel.ParkingLot()
+        self._waiting = 0
+        self._nursery: trio.Nursery | None = None
+
+    async def run(self) -> None:
+        """Serve until the mount is gone or this is cancelled."""
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            nursery.start_soon(self._work, Ready(self._device.fd))
+
+    async def _work(self, ready: Ready) -> None:
+        """Have the lead; when it is lost and the work done, stand by to have it again (S2)."""
+        while await self._lead(ready):
+            if len(self._standby) >= _SPARE:
+                return
+            await self._standby.park()
+        assert self._nursery is not None
+        self._nursery.cancel_scope.cancel()  # what still waits has nobody left to tell
+
+    async def _lead(self, ready: Ready) -> bool:
+        """Take requests until one waits; return True when that has been answered, False at the end."""
+        fd, buffers, turn = self._device.fd, (self._buffer,), 0
+        while True:
+            size = read_into(fd, buffers)
+            if size > 0:
+                waits = self._take(size)
+                if waits is not None:
+                    await self._finish(ready, *waits)
+                    return True
+            elif size < 0:
+                return False
+            elif not ready.soon():
+                await ready.wait()
+                turn = 0
+            turn += 1
+            if turn >= TURN:
+                turn = 0
+                await trio.lowlevel.checkpoint()
+
+    def _take(self, size: int) -> tuple[int, int, Coroutine[Any, Any, bytes], Any] | None:
+        """Answer the request in the buffer, or return what is left of it: it waits for something."""
+        head = IN_HEADER.unpack_from(self._buffer)
+        length, opcode, unique = head[0], head[1], head[2]
+        if length != size or size < _BODY:
+            log.error("a request of %d bytes says it has %d", size, length)
+            return None
+        try:
+            handler = self._handlers.get(opcode)
+            if handler is None:
+                self._device.refuse(unique, errno.ENOSYS)  # the kernel stops asking
+                return None
+            if self._waiting >= MOST_WAITING and opcode in _OPENING:
+                self._device.refuse(unique, errno.EBUSY)  # S3
+                return None
+            answer = handler(head[3], self._view[_BODY:size], head)
+            if isinstance(answer, bytes):
+                self._device.answer(unique, answer)
+            elif answer is not None:
+                return opcode, unique, answer, answer.send(None)
+        except StopIteration as stop:
+            self._device.answer(unique, stop.value)
+        except Exception as error:  # noqa: BLE001 - S1
+            self._failed(opcode, unique, error)
+        return None
+
+    async def _finish(
+        self, ready: Ready, opcode: int, unique: int, work: Coroutine[Any, Any, bytes], trap: Any
+    ) -> None:
+        """Give the lead away, go on with an operation that waits, and answer it."""
+        self._waiting += 1
+        if self._standby:
+            self._standby.unpark()
+        else:
+            assert self._nursery is not None
+            self._nursery.start_soon(self._work, ready)
+        try:
+            answer = await _rest(work, trap)
+        except Exception as error:  # noqa: BLE001 - S1
+            self._failed(opcode, unique, error)
+        else:
+            self._device.answer(unique, answer)
+        finally:
+            self._waiting -= 1
+
+    def _failed(self, opcode: int, unique: int, error: Exception) -> None:
+        """Answer with an errno, unless nobody waits."""
+        number = errno_of(error, _name(opcode))
+        if opcode not in _SILENT:
+            self._device.refuse(unique, number)
+
+    # ---- the protocol's own requests
+
+    def _init(self, node: int, body: memoryview, head: object) -> bytes:
+        agreed = negotiate.agree(body)
+        if agreed is None:
+            return negotiate.another_major()
+        log.info("FUSE 7.%d, %r", agreed.minor, agreed.flags)
+        return agreed.reply()
+
+    def _interrupt(self, node: int, body: memoryview, head: object) -> None:
+        self._interrupts.interrupt(INTERRUPT_IN.unpack_from(body)[0])
+
+
+def _destroy(node: int, body: memoryview, head: object) -> bytes:
+    return b""
+
+
+def _name(opcode: int) -> str:
+    with contextlib.suppress(ValueError):
+        return Opcode(opcode).name.lower()
+    return f"request {opcode}"
+
+
+@types.coroutine
+def _rest(work: Coroutine[Any, Any, bytes], trap: Any) -> Generator[Any, Any, bytes]:
+    """Go on with a coroutine that was begun by hand, in the task that began it."""
+    while True:
+        try:
+            received = yield trap
+        except BaseException as error:  # noqa: BLE001 - it is the coroutine's
+            thrown: BaseException | None = error
+            received = None
+        else:
+            thrown = None
+        try:
+            trap = work.send(received) if thrown is None else work.throw(thrown)
+        except StopIteration as stop:
+            value: bytes = stop.value
+            return value
