@@ -237,7 +237,7 @@ def replay(asked: Asked) -> Iterator[Figure]:
                 said = _replayed(asked, data, views, run)
                 counts = {each: float(said["verdicts"].get(each, 0)) for each in REPLAY_ZERO}
                 yield from zero("replay", run, counts, REPLAY_ZERO)
-                yield from _rates(said, run, None if source else git_right)
+                yield from _rates(said, run, None if source and not asked.quick else git_right)
                 yield checked("replay", run, here)
 
 
@@ -265,7 +265,7 @@ def _replayed(asked: Asked, data: Path, options: Sequence[str], what: str) -> di
 
 
 def _rates(said: dict[str, Any], run: str, no_worse_than: float | None) -> Iterator[Figure]:
-    """Yield what became of the cases. Python has bounds of its own, other languages those of git."""
+    """Yield what became of the cases. Python has bounds of its own; other languages and samples have git."""
     bounded = "comparison" not in run
     right, refused, wrong = (float(said[f"{each}_rate"]) for each in ("right", "refused", "wrong_silent"))
     kinds = (Bound.LEAST, Bound.MOST, Bound.MOST) if bounded and no_worse_than is None else (Bound.NONE,) * 3
