@@ -170,6 +170,18 @@ class Backing:
         if replaced.old is not None:
             os.unlink(replaced.old_at)
 
+    def sync(self, path: str) -> None:
+        """Make a file and its name survive a power loss (fsync(2)); what is gone meanwhile needs none."""
+        for each, flags in ((path, os.O_NOFOLLOW), (os.path.dirname(path), os.O_DIRECTORY)):
+            try:
+                fd = os.open(self.at(each), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | flags)
+            except OSError:
+                continue
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+
     def take_xattrs(self, path: str, source: str) -> None:
         """Give a file the extended attributes of the real file `source`, and no others."""
         target = self.at(path)

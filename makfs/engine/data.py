@@ -180,11 +180,13 @@ class Data:
 
     # ---- commit
 
-    def flush(self, handle: TrackedHandle, effects: Effects) -> None:
-        """Commit written bytes (D2). Raises Refused, OSError."""
+    def flush(self, handle: TrackedHandle, effects: Effects, *, whole: bool = False) -> None:
+        """Commit written bytes (D2), with `whole` truncation and creation too. Raises Refused, OSError."""
         inode = handle.inode
         staging = inode.staging
-        if staging is None or not handle.writable or not staging.wrote or inode.path is None:
+        if staging is None or not handle.writable or inode.path is None:
+            return
+        if not (staging.dirty if whole else staging.wrote):
             return
         try:
             self.commit(inode, effects)

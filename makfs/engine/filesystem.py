@@ -10,6 +10,8 @@ import stat
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import trio
+
 from makfs.engine.control import TOP
 from makfs.engine.core import join
 from makfs.engine.effects import READER_S, Effects
@@ -309,14 +311,23 @@ class FileSystem(Looking):
                 await self.outbox.settle(effects)
 
     async def fsync(self, number: int) -> None:
-        """Commit what was written and make it survive a power loss."""
+        """Commit what was written and make it survive a power loss: the journal, and the file on the disk."""
         handle = self.handle(number)
         if isinstance(handle, RealHandle):
-            os.fsync(handle.fd)
-            return
-        await self.flush(number)
-        if isinstance(handle, TrackedHandle):
-            self.core.store.sync()
+            await trio.to_thread.run_sync(os.fsync, handle.fd)
+        elif isinstance(handle, TrackedHandle):
+            effects = Effects()
+            try:
+                self.data.flush(handle, effects, whole=True)
+            finally:
+                await self.outbox.settle(effects)
+            await trio.to_thread.run_sync(self._make_durable, handle.inode.path)
+
+    def _make_durable(self, path: str | None) -> None:
+        """Wait for the disk, in a worker: this takes milliseconds."""
+        self.core.store.sync()
+        if path is not None:
+            self.core.backing.sync(path)
 
     async def release(self, number: int) -> None:
         """Close an open file."""
