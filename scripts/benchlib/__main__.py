@@ -82,7 +82,7 @@ def run(asked: argparse.Namespace, work: Path) -> Iterator[Row]:
     makfs = Makfs(shlex.split(asked.makfs), repo, work / "mnt")
     makfs.run("--version")  # installs what is missing; not a part of any figure
     if "start" in asked.only:
-        yield from starting.measure(makfs, max(3, asked.rounds // 2))
+        yield from starting.measure(makfs, max(1, asked.rounds // 2))
     if "read" in asked.only:
         yield from reading.measure(makfs, native, bound, listing, asked.rounds)
     if "turns" in asked.only:

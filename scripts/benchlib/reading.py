@@ -54,7 +54,7 @@ def measure(makfs: Makfs, native: Path, bound: Path, listing: Path, rounds: int)
                 for _ in range(2):  # git writes a new index, and again when the first was too fresh
                     _run(place, work, listing)
             yield _row(WARM, work, _in_turns(places, work, listing, rounds), work.warm_goal)
-    yield from _cold(makfs, here, bound, listing, max(2, rounds // 3))
+    yield from _cold(makfs, here, bound, listing, max(1, rounds // 3))
 
 
 def _cold(makfs: Makfs, here: Place, bound: Path, listing: Path, rounds: int) -> Iterator[Row]:
