@@ -84,7 +84,9 @@ def measure(name: str, asked: Asked) -> list[Figure]:
     """Run one yardstick; what could not be run is a figure that missed."""
     figures: list[Figure] = []
     try:
-        figures.extend(YARDSTICKS[name](asked))
+        for figure in YARDSTICKS[name](asked):
+            figures.append(figure)
+            print(f"acceptance:   {figure.run}: {figure.name} {figure.shown(figure.value)}", file=sys.stderr)
     except (Silent, OSError, subprocess.SubprocessError) as failed:
         print(f"acceptance: {failed}", file=sys.stderr)
         figures.append(Figure(name, "the yardstick itself", "could not be run", 1.0, 0, Bound.IS))
