@@ -68,7 +68,11 @@ class Data:
         if not handle.writable or handle.in_place:
             shown = inode.shown
             belief = file.version if shown is None else shown.belief
-            file.believe(inode.view.number, core.procs.group(handle.tid), belief)
+            pid = core.procs.group(handle.tid)
+            if handle.in_place and file.beliefs.get((inode.view.number, pid), belief) != belief:
+                handle.unread = True  # it may write what it remembers, and read nothing
+            else:
+                file.believe(inode.view.number, pid, belief)
 
     @staticmethod
     def _freeze_if_hot(handle: TrackedHandle, file: File) -> None:

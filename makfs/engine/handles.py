@@ -26,7 +26,7 @@ class TrackedHandle:
 
     __slots__ = (
         "_nowhere", "append", "cached", "core", "fd", "flags", "frozen", "in_place", "inode", "text", "tid",
-        "version", "writable",
+        "unread", "version", "writable",
     )  # fmt: skip
 
     def __init__(self, core: Core, inode: Inode, flags: int, tid: int) -> None:
@@ -43,6 +43,7 @@ class TrackedHandle:
         self.text: bytes | None = None  # that version, if no descriptor has it
         self.cached = flags & os.O_ACCMODE == os.O_RDWR  # its writes go through the kernel's page cache
         self.in_place = flags & (os.O_ACCMODE | os.O_TRUNC | os.O_APPEND) == os.O_RDWR
+        self.unread = False  # its process still believes in an older version, until it reads
 
     @property
     def file(self) -> File:
@@ -78,6 +79,9 @@ class TrackedHandle:
         if inode.staging is not None:
             return inode.staging.read(offset, size)
         file = self.file
+        if self.unread:
+            self.unread = False
+            file.believe(inode.view.number, self.core.procs.group(self.tid), file.version)
         if inode.shown is not None:
             inode.shown.served += 1
             file.believe(inode.view.number, self.core.procs.group(self.tid), inode.shown.belief)
