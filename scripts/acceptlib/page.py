@@ -40,7 +40,8 @@ ABOUT = {
     "replay": (
         "Real merges from public projects, replayed as two agents who edit one file at once, in three "
         "ways of saving and both orders. Right: what people made of it then. Wrong without a word: "
-        "accepted, and something else. For comparison, git's own line merge on the same cases."
+        "accepted, and something else. For comparison, git's own line merge on the same cases. Most "
+        "cases were drawn at random; the others were added because they are hard."
     ),
     "speed": (
         "CPU time of the client and the daemon together; every factor is to the native directory in the "

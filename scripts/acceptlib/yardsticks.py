@@ -8,6 +8,7 @@ import json
 import shlex
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -218,26 +219,50 @@ def _workloads_said(printed: str) -> Worked:
 
 
 REPLAY_ZERO = ("lost_edit", "torn", "view_split", "stale_base", "unparsable", "error")
+RIGHT, WRONG = ("exact", "ast_equal", "reordered"), ("wrong_silent", "unparsable")
+RANDOM = "random"  # the stratum drawn at random; the others were added for being hard
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What became of cases: how many there were of each verdict."""
+
+    verdicts: Counter[str]
+
+    def share(self, *names: str) -> float:
+        """Return the part of the cases that got one of these verdicts."""
+        return sum(self.verdicts[name] for name in names) / max(1, self.verdicts.total())
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What the parts are held against: the least right, the most refused, the most wrong; None: nothing."""
+
+    right: float | None = None
+    refused: float | None = None
+    wrong: float | None = None
 
 
 def replay(asked: Asked) -> Iterator[Figure]:
     """Real concurrent edits, through two views; beside them git, which merges whole files by lines."""
-    for name, source in (("python", True), ("other", False)):
+    for name in ("python", "other"):
         data = _data(asked, name)
         git = _replayed(
             asked, data, ["--merge-cmd", "git merge-file -p %A %B %T > %O"], f"{name}, git merge-file"
         )
-        git_right = float(git["right_rate"])
-        yield from _rates(git, f"{name}: git merge-file, for comparison", None)
-        for write in WRITES if source and not asked.quick else WRITES[:1]:
+        yield from _rates(git, f"{name}: git merge-file, for comparison", {})
+        own = {stratum: Bounds(right=judged.share(*RIGHT)) for stratum, judged in git.items()}
+        if name == "python" and not asked.quick:
+            own[RANDOM] = Bounds(0.865, 0.12, 0.013)
+        for write in WRITES if name == "python" and not asked.quick else WRITES[:1]:
             run = f"{name}: {write}"
             with place("a", "b", "s") as here:
                 views = ["--mount", str(here.repo), str(here.view("a")), str(here.view("b"))]
                 views += ["--setup-view", str(here.view("s")), "--write", write, "--order", "both"]
                 said = _replayed(asked, data, views, run)
-                counts = {each: float(said["verdicts"].get(each, 0)) for each in REPLAY_ZERO}
+                counts = {each: float(said["all"].verdicts[each]) for each in REPLAY_ZERO}
                 yield from zero("replay", run, counts, REPLAY_ZERO)
-                yield from _rates(said, run, None if source and not asked.quick else git_right)
+                yield from _rates(said, run, own)
                 yield checked("replay", run, here)
 
 
@@ -253,29 +278,38 @@ def _data(asked: Asked, name: str) -> Path:
     return some
 
 
-def _replayed(asked: Asked, data: Path, options: Sequence[str], what: str) -> dict[str, Any]:
-    report = asked.scratch / "replay.json"
+def _replayed(asked: Asked, data: Path, options: Sequence[str], what: str) -> dict[str, Judged]:
+    """Replay the cases; return what became of each stratum's, and of all. Raises Silent."""
+    report = asked.scratch / "cases.jsonl"
     report.unlink(missing_ok=True)
-    command = [sys.executable, asked.tool("replay.py"), str(data), *options, "--json", str(report)]
+    command = [sys.executable, asked.tool("replay.py"), str(data), *options]
+    command += ["--cases", str(report), "--json", str(asked.scratch / "replay.json")]
     printed, complained = call(command, f"replay, {what}", asked.scratch)
-    if not report.exists():
+    if not report.exists() or not report.stat().st_size:
         raise Silent(f"replay, {what}: {(complained or printed).strip()[-500:]}")
-    found: dict[str, Any] = json.loads(report.read_text())
+    with gzip.open(data, "rt") as cases:
+        strata = [str(json.loads(line)["stratum"]) for line in cases]
+    found = {"all": Judged(Counter()), RANDOM: Judged(Counter())}
+    for line in report.read_text().splitlines():
+        case = json.loads(line)
+        found["all"].verdicts[case["v"]] += 1
+        if strata[case["i"]] == RANDOM:
+            found[RANDOM].verdicts[case["v"]] += 1
     return found
 
 
-def _rates(said: dict[str, Any], run: str, no_worse_than: float | None) -> Iterator[Figure]:
-    """Yield what became of the cases. Python has bounds of its own; other languages and samples have git."""
-    bounded = "comparison" not in run
-    right, refused, wrong = (float(said[f"{each}_rate"]) for each in ("right", "refused", "wrong_silent"))
-    kinds = (Bound.LEAST, Bound.MOST, Bound.MOST) if bounded and no_worse_than is None else (Bound.NONE,) * 3
-    yield Figure("replay", run, "cases", said["n"])
-    if no_worse_than is not None:
-        yield Figure("replay", run, "right", right, no_worse_than, Bound.LEAST, part=True)
-    else:
-        yield Figure("replay", run, "right", right, 0.865, kinds[0], part=True)
-    yield Figure("replay", run, "refused", refused, 0.12, kinds[1], part=True)
-    yield Figure("replay", run, "wrong without a word", wrong, 0.013, kinds[2], part=True)
+def _rates(said: dict[str, Judged], run: str, bounds: dict[str, Bounds]) -> Iterator[Figure]:
+    """Yield what became of the cases drawn at random, and of all."""
+    for stratum, words in ((RANDOM, "drawn at random"), ("all", "all")):
+        judged, bound = said[stratum], bounds.get(stratum, Bounds())
+        yield Figure("replay", run, f"cases, {words}", judged.verdicts.total())
+        for name, value, limit, kind in (
+            ("right", judged.share(*RIGHT), bound.right, Bound.LEAST),
+            ("refused", judged.share("refused"), bound.refused, Bound.MOST),
+            ("wrong without a word", judged.share(*WRONG), bound.wrong, Bound.MOST),
+        ):
+            held = Bound.NONE if limit is None else kind
+            yield Figure("replay", run, f"{name}, {words}", value, limit or 0.0, held, part=True)
 
 
 YARDSTICKS: dict[str, Callable[[Asked], Iterator[Figure]]] = {
