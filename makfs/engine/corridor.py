@@ -33,7 +33,6 @@ log = logging.getLogger(__name__)
 NOBODY = Writer(0, "")
 UNKNOWN = FileState(FileKind.FILE, 0o644, content_hash=bytes(16), kept=False)
 """A file that was there and is not known: changed behind us before anybody had read it."""
-GIT = "git"
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,8 +159,8 @@ class Corridor:
 
     def _base_text(self, edit: Edit, file: File, head: bytes) -> bytes:
         """Return the text the writer started from. Raises Refused if it is not known any more."""
-        if edit.base == file.version or edit.writer.program == GIT:
-            return head  # git writes what its index says, whatever the file says
+        if edit.base == file.version:
+            return head
         if edit.base is None:
             return infer_base(self.core, file, edit.view.agent, edit.data, head)
         base = self.core.belief_text(file, edit.base)
@@ -187,7 +186,7 @@ class Corridor:
         """Refuse a write that is not finished if nothing that may follow could be accepted (G2)."""
         core, path = self.core, edit.path
         file = core.file(path)
-        if edit.new or edit.base is None or edit.base == file.version or edit.writer.program == GIT:
+        if edit.new or edit.base is None or edit.base == file.version:
             return
         base = core.belief_text(file, edit.base)
         head = core.head_text(path)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from makfs.engine.backing import RENAME_EXCHANGE, STATE_DIR, renameat2
 from makfs.engine.core import Core
-from makfs.engine.corridor import GIT, Corridor, Edit
+from makfs.engine.corridor import Corridor, Edit
 from makfs.engine.effects import Effects
 from makfs.engine.files import Belief, File, PastText, signature
 from makfs.engine.inodes import Realm
@@ -58,7 +58,7 @@ class Renames:
         file = core.file(new)
         self.corridor.refresh(file, effects)
         belief = file.belief(view.number, maker.writer.pid)
-        if belief is None or belief == file.version or maker.writer.program == GIT:
+        if belief is None or belief == file.version:
             return
         newest = core.store.log(LogQuery(limit=1, path=file.path))
         if not newest or newest[0].agent == view.agent:
