@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.mount.hands import Hand
 from tests.mount.mounted import Mounted, listing
 
 Scenario = Callable[[Path], object]
@@ -61,3 +62,46 @@ class Same:
 def same(shared: Mounted, tmp_path: Path, request: pytest.FixtureRequest) -> Same:
     """Compare the mount with the file system under the temporary directory."""
     return Same(shared, tmp_path / "native", request.node.name[:100])
+
+
+@pytest.fixture
+def hand() -> Iterator[Callable[[], Hand]]:
+    """Make processes that work in views, each one system call at a time."""
+    made: list[Hand] = []
+
+    def make() -> Hand:
+        made.append(Hand())
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.end()
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mounted]:
+    """Serve a repository to alice and bob, for all tests of a module; in the end store and tree must agree."""
+    top = tmp_path_factory.mktemp("served")
+    subprocess.run(["git", "init", "-q", str(top / "repo")], check=True)
+    (top / "repo" / ".gitignore").write_bytes(b"*.log\n/build/\n")
+    for mounted in _serve(top / "repo", top / "work"):
+        yield mounted
+        mounted.stop()
+        assert mounted.findings() == []
+
+
+GREET = (
+    b'"""Greetings."""\n\nimport os\n\n\ndef hello(name):\n    return f"hello {name}"\n\n\n'
+    b'def bye(name):\n    return f"bye {name}"\n\n\nclass Desk:\n    open = True\n\n'
+    b"    def ring(self):\n        return os.linesep\n"
+)
+
+
+@pytest.fixture
+def greet(served: Mounted, request: pytest.FixtureRequest) -> str:
+    """Return the path of a Python file of the test's own, which nobody has read yet."""
+    name = "".join(letter if letter.isalnum() else "_" for letter in request.node.name)[-60:]
+    folder = served.repo / name
+    folder.mkdir()
+    (folder / "greet.py").write_bytes(GREET)
+    return f"{name}/greet.py"

@@ -1,6 +1,7 @@
 """A repository served by a real makfsd, for tests: mounted, remounted, looked at from all sides."""
 
 import errno
+import json
 import os
 import signal
 import subprocess
@@ -70,6 +71,25 @@ class Mounted:
         lines = log.read_text(errors="replace").splitlines()
         bad = [at for at, line in enumerate(lines) if " ERROR " in line or " CRITICAL " in line]
         return ["\n".join(lines[at : at + 40]) for at in bad]
+
+    def findings(self) -> list[object]:
+        """Return what fsck finds in the repository, which nobody serves."""
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "makfsd", "fsck", "--json", str(self.repo)],
+            env={**os.environ, "PYTHONPATH": PACKAGES}, capture_output=True, check=False,
+        )  # fmt: skip
+        assert done.returncode in (0, 1), done.stderr
+        found: list[object] = json.loads(done.stdout)
+        return found
+
+    def makfs(self, *arguments: str | Path) -> str:
+        """Run the command line on this repository; return what it prints."""
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "makfs.cli", "-C", self.repo, *arguments],
+            env={**os.environ, "PYTHONPATH": PACKAGES}, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
     def take_away(self) -> None:
         """End whatever is left, also after a test that failed half-way."""
