@@ -138,7 +138,8 @@ class Data:
         return self.core.belief_text(handle.file, belief)
 
     def write(self, handle: TrackedHandle, offset: int, data: bytes) -> int:
-        """Stage bytes. Raises OSError when the disk is full (large files only)."""
+        """Stage bytes. Raises Refused, and OSError when the disk is full (large files only)."""
+        handle.check_accepted()
         staging = self._stage(handle)
         staging.refusal = None
         staging.write(staging.size if handle.append else offset, data)
@@ -155,15 +156,18 @@ class Data:
             return
         try:
             self.corridor.foresee(self._edit(inode.view, inode.path, staging))
-        except Refused:
+        except Refused as refused:
+            handle.refused = refused
             self._drop(inode)
             effects.inodes.append(inode)
             raise
 
     def truncate_handle(self, handle: TrackedHandle, size: int) -> None:
         """Stage an ftruncate(2)."""
-        staging = self._stage(handle)
-        staging.refusal = None
+        if size:
+            handle.check_accepted()
+        staging = self._stage(handle, truncate=not size)
+        handle.refused = staging.refusal = None
         staging.truncate(size)
 
     def truncate_path(self, inode: Inode, size: int, tid: int, effects: Effects) -> None:
@@ -186,6 +190,7 @@ class Data:
 
     def flush(self, handle: TrackedHandle, effects: Effects, *, whole: bool = False) -> None:
         """Commit written bytes (D2), with `whole` truncation and creation too. Raises Refused, OSError."""
+        handle.check_accepted()
         inode = handle.inode
         staging = inode.staging
         if staging is None or not handle.writable or inode.path is None:

@@ -298,7 +298,9 @@ class FileSystem(Looking):
     def staged_by(self, number: int) -> bool:
         """Tell whether a flush has anything to do. Raises EBADF."""
         handle = self.handle(number)
-        return isinstance(handle, TrackedHandle) and handle.writable and handle.inode.staging is not None
+        if not isinstance(handle, TrackedHandle) or not handle.writable:
+            return False
+        return handle.inode.staging is not None or handle.refused is not None
 
     async def flush(self, number: int) -> None:
         """Commit what was written, before close(2) returns."""

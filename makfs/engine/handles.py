@@ -8,6 +8,7 @@ from makfs.engine.core import Core
 from makfs.engine.files import File
 from makfs.engine.inodes import Inode
 from makfs.engine.procs import Writer
+from makfs.errors import Refused
 from makfs.ids import RepoPath
 
 
@@ -25,8 +26,8 @@ class TrackedHandle:
     """An open tracked file."""
 
     __slots__ = (
-        "_nowhere", "append", "cached", "core", "fd", "flags", "frozen", "in_place", "inode", "text", "tid",
-        "unread", "version", "writable",
+        "_nowhere", "append", "cached", "core", "fd", "flags", "frozen", "in_place", "inode", "refused", "text",
+        "tid", "unread", "version", "writable",
     )  # fmt: skip
 
     def __init__(self, core: Core, inode: Inode, flags: int, tid: int) -> None:
@@ -44,6 +45,7 @@ class TrackedHandle:
         self.cached = flags & os.O_ACCMODE == os.O_RDWR  # its writes go through the kernel's page cache
         self.in_place = flags & (os.O_ACCMODE | os.O_TRUNC | os.O_APPEND) == os.O_RDWR
         self.unread = False  # its process still believes in an older version, until it reads
+        self.refused: Refused | None = None  # a write was; what follows it makes no sense without it
 
     @property
     def file(self) -> File:
@@ -53,6 +55,11 @@ class TrackedHandle:
         if self._nowhere is None:
             self._nowhere = File(RepoPath(""))
         return self._nowhere
+
+    def check_accepted(self) -> None:
+        """Raise Refused again if a write to this handle was refused, and the file not emptied since."""
+        if self.refused is not None:
+            raise Refused(self.refused.number, str(self.refused))
 
     def writer(self) -> Writer:
         """Return the process that opened the file."""
