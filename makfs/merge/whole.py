@@ -26,6 +26,7 @@ from makfs.syntax import identify, parses, split
 from makfs.syntax.node import Kind, Node, Source
 
 Items = tuple[ConflictItem, ...]
+_NOT_ADDED_UP = "a line would be lost or doubled"
 _CUT_OFF = "one side ends the file at a line below which the other added something"
 
 
@@ -172,6 +173,8 @@ def _merge_lines(path: str, base: Source, mine: Source, head: Source, items: Ite
     result = split(path, merged)
     if not (result.valid and parses(path, merged)):
         return Conflict(items or (item(What.GUARD, path, None, "the result would not parse"),))
+    if not guard.lines_add_up(base.text, mine.text, head.text, merged):
+        return Conflict(items or (item(What.GUARD, path, None, _NOT_ADDED_UP),))
     wrong = _check_names(path, Quartet(base.nodes, mine.nodes, head.nodes, result.nodes))
     return Conflict(items or wrong) if wrong else Merged(merged)
 
@@ -186,7 +189,7 @@ def _check_draft(draft: Draft) -> Items:
     )
     result = b"".join(draft.text[uid] for uid in strict if uid in draft.text)
     if not guard.lines_add_up(base, mine, head, result):
-        return (item(What.GUARD, draft.path, None, "a line would be lost or doubled"),)
+        return (item(What.GUARD, draft.path, None, _NOT_ADDED_UP),)
     if not draft.dropped and guard.vanished(base, mine, head, result) and not _lines_agree(draft):
         return (item(What.GUARD, draft.path, None, "nothing of one side's change would be left to see"),)
     old, my, new = (

@@ -14,7 +14,7 @@ from makfs.syntax import identify, parses
 LINE = st.sampled_from([b"a\n", b"b\n", b"c\n", b"d\n", b"\n", b"    e\n"])
 TEXT = st.lists(LINE, max_size=14).map(b"".join)
 SCRAP = st.sampled_from(
-    b"def f():\n|    pass\n|class A:\n|    x = 1\n|import os\n|from a import b, c\n|\n|# c\n|@\n|\xff|\r\n|\r|"
+    b"def f():\n|    pass\n|class A:\n|    x = 1\n|import os\n|from a import b, c\n|\n|# c\n|@|\xff|\r\n|\r|"
     b'    def m(self):\n|        return 1\n|"""d"""\n|(\n|)\n|x = \\\n|\0|\x0c\n|if x:\n|y = 2|\t\n|'
     b"\xef\xbb\xbf|# -*- coding: latin-1 -*-\n".split(b"|")
 )

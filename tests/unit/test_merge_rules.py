@@ -66,6 +66,7 @@ CONFLICTS = {
     "the end of the file": (BASE, BASE[:-1], BASE + K, What.GUARD),
     "one line": (BASE, BASE.replace("x = a + 1", "x = 1"), BASE.replace("x = a + 1", "x = 2"), What.EDIT_EDIT),
     "lines inserted at one place": (BASE, BASE.replace("    y =", "    p = 1\n    y ="), BASE.replace("    y =", "    q = 1\n    y ="), What.EDIT_EDIT),
+    "deleted, moved beside an addition": (HEADER + F + G, HEADER + G, HEADER + G + F + K, What.ORDER),
     "one name added twice": (HEADER + F, HEADER + F + K, HEADER + F + K.replace("{}", "[]"), What.ADD_ADD),
     "deleted and edited": (BASE, HEADER + G + A, BASE.replace("x = a + 1", "x = 2"), What.DELETE_EDIT),
     "class deleted, member edited": (BASE, HEADER + F + G, BASE.replace("return 2", "return 3"), What.DELETE_EDIT),
