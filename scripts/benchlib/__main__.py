@@ -7,6 +7,7 @@ import os
 import platform
 import shlex
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -98,13 +99,16 @@ def main() -> int:
     asked = arguments()
     rows: list[Row] = []
     failure = ""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with _workplace(asked.work) as work:
         try:
             for row in run(asked, work):
                 rows.append(row)
-                print(f"bench: {row.section}: {row.what}", file=sys.stderr)
+                print(f"bench: {row.section}: {row.what}: {row.makfs:.2f} {row.unit}", file=sys.stderr)
         except Failed as failed:
             failure = str(failed)
+        except KeyboardInterrupt:  # what was measured is shown all the same
+            failure = "interrupted"
     print("\n".join(table(rows)))
     if asked.json is not None:
         asked.json.write_text(json.dumps(_document(asked, rows, failure), indent=2) + "\n")
