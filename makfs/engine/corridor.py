@@ -14,16 +14,17 @@ import stat
 import time
 from dataclasses import dataclass, replace
 
-from makfs.engine.core import Core, content_hash, join, parent_of
+from makfs.engine.core import Core, parent_of
+from makfs.engine.edit import Edit
 from makfs.engine.effects import Effects
 from makfs.engine.files import Belief, File, OwnText, signature
-from makfs.engine.inodes import MadeStat, StatLike
+from makfs.engine.inodes import MadeStat
 from makfs.engine.merging import hopeless, infer_base, merge
 from makfs.engine.nodes import Revised, revise
 from makfs.engine.procs import Writer
 from makfs.engine.through import Through
 from makfs.engine.views import View
-from makfs.errors import Refused, StoreFull
+from makfs.errors import Refused
 from makfs.ids import EXTERNAL, AgentId, RepoPath, Seq
 from makfs.merge import Conflict, ConflictItem
 from makfs.store.model import Commit, CommitDraft, FileChange, FileKind, FileState, Refusal
@@ -33,26 +34,6 @@ log = logging.getLogger(__name__)
 NOBODY = Writer(0, "")
 UNKNOWN = FileState(FileKind.FILE, 0o644, content_hash=bytes(16), kept=False)
 """A file that was there and is not known: changed behind us before anybody had read it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Edit:
-    """One write of a whole file, as its writer means it."""
-
-    view: View
-    path: str
-    data: bytes
-    base: Belief
-    writer: Writer
-    mtime_ns: int
-    times_set: bool = False
-    atime_ns: int = 0
-    new: bool = False  # the writer made the file: nothing was there
-    like: StatLike | None = None  # mode and owner of a new file
-    take_mode: bool = False  # a rename over: the mode is the new file's
-    tells_itself: bool = False  # the caller corrects the kernel caches of the writer's own view
-    removes: str | None = None  # tracked path that becomes this file (rename over)
-    xattrs_of: str = ""  # real path of the file that takes the place (rename over); "": attributes stay
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +64,8 @@ class Corridor:
             return self._put_absent(edit, file, effects)
         if not stat.S_ISREG(st.st_mode):
             self.refuse(edit, file, f"{path} is no longer a file.", ())
+        if st.st_size > core.config.store.large_bytes:
+            return self._put_over_large(edit, file, st, effects)
         head = core.head_text(path)
         result = self._merge(edit, file, head)
         state_mode = stat.S_IMODE(edit.like.st_mode if edit.take_mode and edit.like else st.st_mode)
@@ -94,6 +77,15 @@ class Corridor:
         like = MadeStat.like(edit.like if edit.take_mode and edit.like else st)
         like.st_mode = stat.S_IFREG | state_mode
         return self._land(edit, file, head, result, like, effects)
+
+    def _put_over_large(self, edit: Edit, file: File, st: os.stat_result, effects: Effects) -> Landed:
+        """Replace a file too large to merge: only what the writer has seen (Z1)."""
+        if edit.new or edit.base not in (None, file.version):
+            self.refuse(
+                edit, file, f"{edit.path} is too large to merge, and it changed since it was read.", ()
+            )
+        like = MadeStat.like(edit.like if edit.take_mode and edit.like else st)
+        return self._land(edit, file, b"", edit.data, like, effects)
 
     def _touch(self, edit: Edit, file: File, effects: Effects) -> None:
         """Let a write of the bytes that are there move the mtime: make(1) and its like go by that.
@@ -220,7 +212,7 @@ class Corridor:
         if file.signature is not None and not edit.times_set:
             mtime_ns = max(mtime_ns, file.signature[0] + 1)
         like.st_atime_ns = edit.atime_ns if edit.times_set else mtime_ns
-        if (now := core.backing.lstat(edit.path)) is not None:
+        if (now := core.backing.lstat(edit.path)) is not None and now.st_size == len(head):
             core.show_still(edit.path, head, now, file.version)
         self._landed(file, commit, revised)
         file.changed(edit.view.number, time.monotonic())
@@ -383,5 +375,3 @@ class Corridor:
             "it says now, and write it."
         )
 
-
-__all__ = ["Corridor", "Edit", "Landed", "StoreFull", "content_hash", "join"]

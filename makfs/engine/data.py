@@ -14,7 +14,8 @@ import time
 
 from makfs.engine.attributes import Attributes
 from makfs.engine.core import Core
-from makfs.engine.corridor import Corridor, Edit, Landed
+from makfs.engine.corridor import Corridor, Landed
+from makfs.engine.edit import Edit
 from makfs.engine.effects import Effects
 from makfs.engine.files import Belief, File, OwnText, signature
 from makfs.engine.handles import TrackedHandle

@@ -220,7 +220,8 @@ class FileSystem(Looking):
             await self.outbox.settle(effects)
         direct_io = tracked.frozen or flags & os.O_ACCMODE == os.O_WRONLY
         # Before Linux 6.6 a direct write leaves the view's own older pages, which no opener must see.
-        return self._opened(tracked, direct_io=direct_io, keep_cache=inode.staging is None and not tracked.unread)
+        keep_cache = inode.staging is None and not tracked.unread
+        return self._opened(tracked, direct_io=direct_io, keep_cache=keep_cache)
 
     async def _let_others_finish(self, inode: Inode, flags: int, caller: Caller) -> None:
         """Keep processes of one view out of each other's way for a moment.

@@ -26,8 +26,8 @@ class TrackedHandle:
     """An open tracked file."""
 
     __slots__ = (
-        "_nowhere", "append", "cached", "core", "fd", "flags", "frozen", "in_place", "inode", "refused", "text",
-        "tid", "unread", "version", "writable",
+        "_nowhere", "append", "cached", "core", "fd", "flags", "frozen", "in_place", "inode", "refused",
+        "text", "tid", "unread", "version", "writable",
     )  # fmt: skip
 
     def __init__(self, core: Core, inode: Inode, flags: int, tid: int) -> None:

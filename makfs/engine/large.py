@@ -1,15 +1,17 @@
 """Files too large to keep in memory or in the store: their bytes stay in the backing directory.
 
-The journal holds their hash; they are never merged. A write to one whose head moved since it was read is
-refused, its bytes being as they are in the writer's own copy.
+The journal holds their hash; they are never merged.
+
+Z1  A write to one whose head moved since it was read is refused, and its bytes are kept.
 """
 
 import stat
 from typing import TYPE_CHECKING
 
 from makfs.engine.core import Core
+from makfs.engine.edit import Edit
 from makfs.engine.effects import Effects
-from makfs.engine.files import signature
+from makfs.engine.files import File, signature
 from makfs.engine.inodes import Inode, MadeStat
 from makfs.engine.staging import Staging
 from makfs.ids import RepoPath
@@ -19,13 +21,27 @@ if TYPE_CHECKING:
     from makfs.engine.corridor import Corridor
 
 
+def _refuse_if_moved(
+    corridor: "Corridor", inode: Inode, staging: Staging, file: File, is_there: bool
+) -> None:
+    """Raise Refused unless the head is what the writer had read (Z1)."""
+    if is_there != staging.new and (staging.new or staging.base in (None, file.version)):
+        return
+    why = f"{file.path} is too large to merge, and it changed since it was read."
+    edit = Edit(
+        inode.view, file.path, staging.content(), staging.base, staging.writer, staging.mtime_ns
+    )  # fmt: skip
+    corridor.refuse(edit, file, why, ())
+
+
 def put_large(corridor: "Corridor", inode: Inode, staging: Staging, effects: Effects) -> None:
-    """Commit a staging that is on disk. Raises OSError; cost: reads the bytes twice."""
+    """Commit a staging that is on disk. Raises Refused, OSError; cost: reads the bytes twice."""
     core: Core = corridor.core
     path = inode.path
     assert path is not None
     file = core.file(path)
     st = corridor.refresh(file, effects)
+    _refuse_if_moved(corridor, inode, staging, file, st is not None)
     if st is not None:
         like = MadeStat.like(st)
     else:

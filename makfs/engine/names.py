@@ -13,7 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from makfs.engine.core import Core, join, parent_of
-from makfs.engine.corridor import NOBODY, Corridor, Edit
+from makfs.engine.corridor import NOBODY, Corridor
+from makfs.engine.edit import Edit
 from makfs.engine.effects import Effects
 from makfs.engine.inodes import Inode, MadeStat, Realm, StatLike
 from makfs.engine.procs import Writer

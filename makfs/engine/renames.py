@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 from makfs.engine.backing import RENAME_EXCHANGE, STATE_DIR, renameat2
 from makfs.engine.core import Core
-from makfs.engine.corridor import Corridor, Edit
+from makfs.engine.corridor import Corridor
+from makfs.engine.edit import Edit
 from makfs.engine.effects import Effects
 from makfs.engine.files import Belief, File, PastText, signature
 from makfs.engine.inodes import Realm
