@@ -6,7 +6,7 @@ Only line numbers and columns are taken from the tree; bytes are never printed f
 import ast
 import re
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 from makfs.syntax.node import Kind
 from makfs.syntax.statement import Statement, role
@@ -56,13 +56,17 @@ def _parse(text: str) -> ast.Module | Exception:
         return error
 
 
-def statements(tree: ast.Module, lines: Sequence[bytes]) -> list[Statement]:
-    """Return the module's statements; `lines` are the text's lines, to find where decorators begin."""
-    return _suite(tree.body, lines, in_class=False)
+def statements(tree: ast.Module) -> list[Statement]:
+    """Return the module's statements.
+
+    A decorator's `@` may stand above the first line, which is where the expression behind it begins; the
+    layout moves a statement up over lines that nobody else owns.
+    """
+    return _suite(tree.body, in_class=False)
 
 
-def _suite(body: list[ast.stmt], lines: Sequence[bytes], in_class: bool) -> list[Statement]:
-    found = [_statement(node, lines, in_class) for node in body]
+def _suite(body: list[ast.stmt], in_class: bool) -> list[Statement]:
+    found = [_statement(node, in_class) for node in body]
     if body and _is_string(body[0]):
         found[0].docstring = True
     return found
@@ -76,23 +80,16 @@ def _is_string(node: ast.stmt) -> bool:
     )
 
 
-def _statement(node: ast.stmt, lines: Sequence[bytes], in_class: bool) -> Statement:
+def _statement(node: ast.stmt, in_class: bool) -> Statement:
     kind, base, defines = _describe(node, in_class)
     first = node.lineno - 1
     if isinstance(node, (*_FUNCTIONS, ast.ClassDef)) and node.decorator_list:
-        first = _decorator_line(node.decorator_list[0].lineno - 1, lines)
+        first = node.decorator_list[0].lineno - 1
     last = (node.end_lineno or node.lineno) - 1
     found = Statement(first, last, node.col_offset, kind, base, defines)
     if isinstance(node, ast.ClassDef):
-        found.body = _suite(node.body, lines, in_class=True)
+        found.body = _suite(node.body, in_class=True)
     return found
-
-
-def _decorator_line(line: int, lines: Sequence[bytes]) -> int:
-    """Return the line of the `@`: the tree tells only where the expression behind it begins."""
-    while line and not lines[line].lstrip(b" \t\f").startswith(b"@"):
-        line -= 1
-    return line
 
 
 def _describe(node: ast.stmt, in_class: bool) -> tuple[Kind, str, tuple[str, ...]]:

@@ -159,7 +159,7 @@ class _Layout:
         return not any(token.type == tokenize.COMMENT and token.start[0] == end for token in tokens)
 
     def _true_first(self, begin: int, first: int) -> int:
-        """Return where a statement begins when lines of bare backslashes stand before it."""
+        """Return where a statement begins when lines of its own stand before it: backslashes, `@(`."""
         for at in range(begin, first):
             if not is_blank(self.lines[at]) and not is_comment(self.lines[at]):
                 return at

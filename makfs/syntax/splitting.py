@@ -51,7 +51,7 @@ def parse_pieces(decoded: str, lines: list[bytes], *, at_start: bool = True) -> 
     if isinstance(tree, Exception):
         return None
     seen = without_mark(lines) if at_start else lines
-    return lay_out(seen, by_ast.statements(tree, seen), at_start=at_start)
+    return lay_out(seen, by_ast.statements(tree), at_start=at_start)
 
 
 def to_nodes(pieces: Iterable[Piece], lines: Sequence[bytes]) -> list[Node]:

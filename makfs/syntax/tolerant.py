@@ -57,7 +57,7 @@ def _statements(decoded: str, parts: Sequence[bytes]) -> list[Statement]:
             first = groups[at][0].first
             tree = by_ast.parse(_text(parts, first, max(each.last for each in groups[end - 1]) + 1))
             if not isinstance(tree, Exception):
-                found += _shifted(by_ast.statements(tree, parts[first:]), first, not found)
+                found += _shifted(by_ast.statements(tree), first, not found)
                 at = end
                 break
         else:

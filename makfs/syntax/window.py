@@ -199,7 +199,7 @@ def split_inside(
 def _parse(decoded: str, lines: list[bytes], at_start: bool, newer: bool) -> list[Piece]:
     tree = by_ast.parse(decoded)
     if not isinstance(tree, Exception):
-        return lay_out(lines, by_ast.statements(tree, lines), at_start=at_start)
+        return lay_out(lines, by_ast.statements(tree), at_start=at_start)
     pieces, valid = tolerant.pieces(decoded, lines, at_start=at_start) if newer else ([], False)
     if not valid:
         raise WindowDoesNotParse(is_open="unterminated" in str(tree))
@@ -233,6 +233,5 @@ def _is_same(old: Node, new: Node) -> bool:
         and old.kind is new.kind
         and old.lead_bytes == new.lead_bytes
         and own_base(old) == own_base(new)
-        and base_scope(old.scope) == base_scope(new.scope)
         and old.defines == new.defines
     )

@@ -4,6 +4,8 @@ import pytest
 
 from makfs.ids import NodeUid
 from makfs.syntax import Kind, Op, Source, diff, identify, restore, split
+from makfs.syntax.matching import match
+from makfs.syntax.window import resplit, touched
 
 BASE = b'''"""Doc."""
 
@@ -127,6 +129,14 @@ EDITS = {
         replaced(b'"closed"', b'"shut"', replaced(b"class Desk", b"class Table")),
         ["rename Desk#header -> Table#header", "edit Desk.close -> Table.close"],
     ),
+    "a renamed class with a rewritten method": (
+        replaced(CLOSE, b"\n    def close(self): ...\n", replaced(b"class Desk", b"class Table")),
+        ["rename Desk#header -> Table#header", "edit Desk.close -> Table.close"],
+    ),
+    "a function that shares but a few lines": (
+        replaced(FIRST, b"\n\ndef begin(b):\n    while b:\n        b = c(b)\n    return None\n"),
+        ["add begin", "delete first"],
+    ),
     "a method moved out of its class": (
         replaced(CLOSE, b"") + b'\n\ndef close(self):\n    self.open = False\n    print("closed")\n',
         ["rename Desk.close -> close"],
@@ -182,6 +192,30 @@ def test_identify_matches_repeats_by_their_texts() -> None:
     _, _, found = after(replaced(b"register(2)", b"register(7)", text), text)
     assert found == ["edit #expr~3"]
 
+    twice = replaced(b"register(3)", b"register(9)", replaced(b"register(1)", b"register(8)", text))
+    _, _, found = after(twice, text)
+    assert found == ["edit #expr~2", "edit #expr~4"]
+
+
+def test_identify_follows_many_renames_at_once() -> None:
+    text = b"".join(b"def f%d(a):\n    return a + %d\n\n\n" % (number, number) for number in range(160))
+    _, _, found = after(text.replace(b"def f", b"def g"), text)
+    assert found == [f"rename f{number} -> g{number}" for number in range(160)]
+
+
+def test_match_begins_at_the_ends_where_classes_have_one_name() -> None:
+    text = b"class A:\n    x = 1\n\n\nclass A:\n    y = 1\n"
+    old, new = split("a.py", text).nodes, split("a.py", b"class A:\n    z = 1\n\n\n" + text).nodes
+    pairs = match(old, new)
+    assert [pairs.get(at) for at in range(len(new))][-2:] == [2, 3]
+
+
+def test_identify_gives_new_members_to_the_class_they_stand_in() -> None:
+    text = b"class A:\n    x = 1\n\n\nclass A:\n    y = 1\n    z = 1\n\n\nq = 1\n"
+    _, new, found = after(replaced(b"    z", b"    w = 1\n    z", text), text)
+    assert found == ["add A~2.w"]
+    assert [node.qualname for node in new.nodes] == [n.qualname for n in split("a.py", new.text).nodes]
+
 
 def test_identify_does_not_take_a_trivial_body_for_a_rename_of_several() -> None:
     text = b"def a(): ...\n\n\ndef b(): ...\n\n\nx = 1\n"
@@ -193,6 +227,85 @@ def test_diff_of_a_file_that_was_not_there_adds_everything() -> None:
     source, _ = base()
     assert [change.op for change in diff(None, source)] == [Op.ADD] * len(source.nodes)
     assert [change.op for change in diff(source, Source((), True))] == [Op.DELETE] * len(source.nodes)
+
+
+REACHES = {
+    "a string left open that a comment closes": (
+        b'a = 1\nb = 2\nc = 3\n# """\nd = 4\n',
+        b'a = 1\nx = """\nb = 2\nc = 3\n# """\nd = 4\n',
+    ),
+    "a decorator whose function stands behind a class's last comment": (
+        b"@a\ndef f(): ...\n@a\nclass A:\n\tx = 1\n\t# tail\ndef g(): ...\n",
+        b"@a\ndef f(): ...\n@a\n\t# tail\ndef g(): ...\n",
+    ),
+    "a class indented by less, whose tail grows": (
+        b"class A:\n    class B:\n        x = 1\n\n        y = 1\n    # tail\nz = 1\n",
+        b"class A:\n   class B:\n        x = 1\n\n        y = 1\n    # tail\nz = 1\n",
+    ),
+    "a carriage return that becomes half an end of line": (b"x = 1\ry = 1\r", b"x = 1\r\ny = 1\r"),
+    "a docstring out of a string": (b"import a\n'''s'''\nb = 1\n", b"'''s'''\nb = 1\n"),
+    "a run of imports out of two": (b"import a\nx = 1\nimport b\ny = 1\n", b"import a\nimport b\ny = 1\n"),
+    "members without their class": (
+        b"class A:\n    x = 1\n\n\nclass B:\n    y = 1\n    z = 1\n",
+        b"class A:\n    x = 1\n\n\n    y = 1\n    z = 1\n",
+    ),
+}
+
+
+@pytest.mark.parametrize(("prior", "text"), REACHES.values(), ids=REACHES.keys())
+def test_identify_sees_what_reaches_over_the_neighbours(prior: bytes, text: bytes) -> None:
+    for one, other in ((prior, text), (text, prior)):
+        _, new, _ = after(other, one)
+        whole = split("a.py", other)
+        assert new.valid is whole.valid is True
+        assert [(n.kind, n.qualname, n.text) for n in new.nodes] == [
+            (n.kind, n.qualname, n.text) for n in whole.nodes
+        ]
+
+
+WINDOWS = {
+    "an edit": replaced(b"return 1", b"return 2"),
+    "a longer function": BASE + b"    # more\n    x = 1\n",
+    "an addition": replaced(RING, RING + MORE),
+    "a deletion": replaced(FIRST, b""),
+    "a method at the end of its class": replaced(CLOSE, CLOSE + MORE),
+    "a wider body": replaced(b"    return None\n", b"    return None\n    # of first\n"),
+}
+
+
+@pytest.mark.parametrize("text", WINDOWS.values(), ids=WINDOWS.keys())
+def test_resplit_does_not_need_the_whole_file_for(text: bytes) -> None:
+    nodes = split("a.py", BASE).nodes
+    found = resplit(nodes, text, touched(nodes, text), "utf-8")
+    assert found is not None
+    place, inner = found
+    assert place.high - place.low <= 1
+    assert len(inner) <= 1, "what is unchanged is left out"
+
+
+def test_identify_remembers_the_last_valid_version_of_broken_text() -> None:
+    before, free = base()
+    torn, free = identify("a.py", before, replaced(b"return None", b"return (None"), free)
+    worse, _ = identify("a.py", torn, torn.text.replace(b"import os", b"import os os"), free)
+    assert torn.base == worse.base == before.nodes
+    assert before.base == ()
+
+
+def test_identify_keeps_what_was_added_while_the_text_was_broken() -> None:
+    before, free = base()
+    text = replaced(b"return None", b"return (None", BASE + b"\n\nx = 1\n")
+    torn, free = identify("a.py", before, replaced(b"return None", b"return (None"), free)
+    more, free = identify("a.py", torn, text, free)
+    whole, _ = identify("a.py", more, text.replace(b"(None", b"None"), free)
+    assert whole.valid
+    assert uids(whole)["x"] == uids(more)["x"]
+
+
+def test_identify_finds_no_node_inside_another() -> None:
+    text = b's = """\nx = 1\n"""\n\n\nx = 1\n\n\ny = 1\n'
+    _, new, _ = after(text.replace(b"\n\n\nx = 1\n", b"\n)\n"), text)
+    assert not new.valid
+    assert new.nodes[0].text == b's = """\nx = 1\n"""\n'
 
 
 BREAKS = {
@@ -274,10 +387,14 @@ def test_identify_does_not_lose_identities_in_an_unreadable_file_for_good() -> N
 
 def test_identify_reads_a_file_anew_when_its_coding_line_changes() -> None:
     text = b"# coding: latin-1\n\nx = '\xe9'\n\n\ndef f(): ...\n"
+    text += b"\n\ndef g(): ...\n\n\ny = '\xe9'\n"
     _, new, _ = after(text.replace(b"latin-1", b"utf-8"), text)
     assert [node.kind for node in new.nodes] == [Kind.OPAQUE]
     _, new, found = after(text.replace(b"latin-1", b"cp1252"), text)
     assert found == ["edit #header"]
+    plain = "# c\n\nimport a\n\n\nx = 1\n\n\ny = 'é'\n".encode()
+    _, new, _ = after(plain.replace(b"# c\n", b"# c\n# coding: ascii\n"), plain)
+    assert [node.kind for node in new.nodes] == [Kind.OPAQUE]
 
 
 def test_restore_gives_back_what_was_identified() -> None:

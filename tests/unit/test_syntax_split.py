@@ -98,6 +98,11 @@ LEADS = {
         "    # A\n",
         "\nx = 1\n",
     ],
+    "a tab reaches to the eighth column": [
+        "class A:\n",
+        "\tdef f(self):\n\t\tpass\n",
+        "      # A\n",
+    ],
     "tabs and spaces are compared as Python does": [
         "class A:\n",
         "\tdef f(self):\n\t\tpass\n        \t# f\n",
@@ -114,6 +119,11 @@ def test_split_counts_the_lead_apart_from_the_statement() -> None:
     node = split("a.py", b"x = 1\n\n# far\n\n# near\n@d\ndef f(): ...\n").nodes[1]
     assert node.text[: node.lead_bytes] == b"\n# far\n\n"
     assert node.core == b"# near\n@d\ndef f(): ...\n"
+
+
+def test_split_takes_lines_of_the_statement_itself_for_no_lead() -> None:
+    assert split("a.py", b"\\\nx = 1\n").nodes[0].lead_bytes == 0
+    assert split("a.py", b"x = 1\n@(\n    a\n)\ndef f(): ...\n").nodes[1].lead_bytes == 0
 
 
 NAMES = {
@@ -170,6 +180,7 @@ OPAQUE = {
     "an unknown codec": ("a.py", b"# coding: klingon\n", False),
     "a codec that is no text": ("a.py", b"# coding: hex\n", False),
     "a codec whose newlines are others": ("a.py", b"# coding: utf-7\nx = 1\n", False),
+    "a codec with states": ("a.py", b"# coding: iso2022_jp\nx = 1\n", False),
     "a codec that makes newlines": ("a.py", b"# coding: unicode_escape\nx = 1\n", False),
     "a mark that contradicts the coding line": ("a.py", b"\xef\xbb\xbf# coding: latin-1\n", False),
 }
@@ -225,6 +236,17 @@ def test_split_takes_newer_syntax_than_its_own_python(text: bytes) -> None:
     assert source.nodes == by_trees(text).nodes
 
 
+def test_split_reads_beside_newer_syntax_what_tree_sitter_does_not_know() -> None:
+    text = "from __future__ import *\n\n\nclass A:\n    @a\n# why\n    def f(self): ...\n\n\n'''no doc'''\n"
+    assert names(text + "type X = int\n") == [*names(text), "X"]
+    assert split("a.py", f"{text}'''d'''; x = 1\ntype X = int\n".encode()).valid
+
+
+def test_split_joins_a_decorator_that_tree_sitter_cuts_off_its_function() -> None:
+    text = "@a\n    # c\n\ndef f(): ...\n\n\n@a\n\t# c\nclass A: ...\n"
+    assert names(text + "type X = int\n") == [*names(text), "X"]
+
+
 BROKEN = {
     "an open bracket": b"x = (1\n",
     "a stray indent": b"x = 1\n   y = 2\n",
@@ -273,6 +295,7 @@ def test_split_survives_deep_nesting(text: bytes) -> None:
 
 
 def test_split_does_not_mind_warnings_about_the_text() -> None:
+    assert not isinstance(by_ast.parse(r"x = '\d'"), Exception), "here warnings are errors"
     assert split("a.py", rb"x = '\d'" + b"\ny = 1if 1else 2\n").valid
 
 
@@ -296,7 +319,6 @@ def test_is_source_goes_by_the_suffix() -> None:
 
 def test_both_front_ends_describe_alike() -> None:
     text = "@a.b(1)\nclass A(B):\n    '''d'''\n    x: int = 1\n    async def m(self): ...\n"
-    rows = text.encode().splitlines(keepends=True)
     tree = by_ast.parse(text)
     assert not isinstance(tree, Exception)
-    assert by_ast.statements(tree, rows) == by_tree.statements(text)
+    assert by_ast.statements(tree) == by_tree.statements(text)
