@@ -97,7 +97,8 @@ class Session:
         try:
             handler = self._handlers.get(opcode)
             if handler is None:
-                self._device.refuse(unique, errno.ENOSYS)  # the kernel stops asking
+                if opcode not in _SILENT:
+                    self._device.refuse(unique, errno.ENOSYS)  # the kernel stops asking
                 return None
             if self._waiting >= MOST_WAITING and opcode in _OPENING:
                 self._device.refuse(unique, errno.EBUSY)  # S3

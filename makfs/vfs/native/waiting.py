@@ -33,7 +33,10 @@ class Ready:
         state = trio.lowlevel.current_statistics()
         if state.tasks_runnable or state.seconds_to_next_deadline <= _SHORT_S:  # W1
             return False
-        return any(fd == self._fd for fd, _ in self._poll.poll(_SHORT_S * 1e3))
+        for fd, _ in self._poll.poll(_SHORT_S * 1e3):
+            if fd == self._fd:
+                return True
+        return False
 
     async def wait(self) -> None:
         """Wait as trio does."""
