@@ -150,22 +150,23 @@ class Book:
         grant = self.grant_of(AgentId(agent), Address(address))
         return grant if grant is not None and grant.fence == number else None
 
-    def next_over(self, now_ns: int) -> Grant | Waiting | None:
-        """Return what ended first until `now_ns`, a grant before a waiter; None if nothing (more) did.
+    def next_over(self, now_ns: int) -> list[Grant | Waiting]:
+        """Return what ended first until `now_ns`, all of one instant; a grant's instant is before a waiter's.
 
-        What is returned must be dropped. Cost with nothing over: one comparison.
+        What is returned must be dropped before the next call. Cost with nothing over: one comparison.
         """
-        while self.due and self.due[0][0] <= now_ns:
+        found: list[Grant | Waiting] = []
+        instant = (now_ns, 1)
+        while self.due and self.due[0][:2] <= instant:
             due = heappop(self.due)
-            found = self._of(due)
-            if isinstance(found, Grant):
-                end_ns = self.end_of(found)
-                if end_ns > due[0]:
-                    heappush(self.due, (end_ns, *due[1:]))
-                    continue
-            if found is not None:
-                return found
-        return None
+            each = self._of(due)
+            end_ns = self.end_of(each) if isinstance(each, Grant) else due[0]
+            if end_ns > due[0]:
+                heappush(self.due, (end_ns, *due[1:]))
+            elif each is not None:
+                found.append(each)
+                instant = due[:2]
+        return found
 
     def next_due_ns(self) -> int | None:
         """Return a time before which nothing ends by itself, None if nothing ever does."""

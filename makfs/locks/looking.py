@@ -33,7 +33,7 @@ class Looking:
 
     @property
     def ticket(self) -> int:
-        """Return the number of the newest request that did not get its way at once."""
+        """Return the number of the newest request."""
         return self._ticket
 
     def next_due_ns(self) -> int | None:

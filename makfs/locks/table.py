@@ -66,6 +66,7 @@ class LockTable(Looking):
         Cost: a look at each address and each above; more only where somebody clashes.
         """
         asked = checked(claims, lease_ns, wait_ns, priority)
+        self._ticket += 1
         also = self._pass_time(now_ns)
         now_ns = self._now_ns
         is_free = self._book.spots.is_free
@@ -75,7 +76,6 @@ class LockTable(Looking):
         else:
             grants = self._grant(agent, asked, lease_ns, while_active)
             return Decision(What.GRANTED, agent, asked, now_ns, grants, also=tuple(also))
-        self._ticket += 1
         until_ns = now_ns + wait_ns
         waiter = Waiter(self._ticket, agent, asked, now_ns, until_ns, lease_ns, priority, while_active)
         return self._decide(self._as_waiting(waiter), also)
@@ -104,8 +104,9 @@ class LockTable(Looking):
             return Decision(
                 What.QUEUED, agent, asked, now_ns, (), waiter, conflicts, behind, also=tuple(also)
             )
-        grants = tuple(grant for claim in asked if (grant := book.grant_of(agent, claim.address)))
-        return Decision(What.GRANTED, agent, asked, now_ns, grants, also=tuple(also))
+        own = next(event for event in also if event.waiter is waiter)
+        also.remove(own)
+        return Decision(What.GRANTED, agent, asked, now_ns, own.grants, also=tuple(also))
 
     def _behind(self, waiting: Waiting) -> tuple[Waiter, ...]:
         """Return the waiters it stands behind, each once, in order of rank."""
@@ -138,12 +139,12 @@ class LockTable(Looking):
         return tuple(found)
 
     def _lengthened(self, grant: Grant, lease_ns: int, while_active: bool) -> Grant:
-        return replace(
-            grant,
-            lease_ns=max(grant.lease_ns, lease_ns),
-            expires_ns=max(self._book.end_of(grant), self._now_ns + lease_ns),
-            while_active=grant.while_active or while_active,
-        )
+        while_active = while_active or grant.while_active
+        longest_ns = max(grant.lease_ns, lease_ns)
+        # This is an operation of its agent, too: so no older one ever matters (`Book.end_of`).
+        end_ns = self._now_ns + (longest_ns if while_active else lease_ns)
+        end_ns = max(self._book.end_of(grant), end_ns)
+        return replace(grant, lease_ns=longest_ns, expires_ns=end_ns, while_active=while_active)
 
     # Ending and renewing
 
@@ -248,7 +249,7 @@ class LockTable(Looking):
     # Time and the queues
 
     def _pass_time(self, now_ns: int) -> list[Event]:
-        """End what is over, one by one in the order of time, each time granting what became free (L6)."""
+        """End what is over, instant by instant, each time granting what became free (L6)."""
         if self._now_ns < now_ns:
             self._now_ns = now_ns
         also: list[Event] = []
@@ -257,13 +258,14 @@ class LockTable(Looking):
             return also
         while over := self._book.next_over(self._now_ns):
             freed: list[Blocked] = []
-            if isinstance(over, Grant):
-                self._book.drop(over, freed)
-                also.append(Event(What.EXPIRED, over.agent, self._now_ns, (over,)))
-            else:
-                self._book.dequeue(over, freed)
-                self._yielding.discard(over.waiter.ticket)
-                also.append(Event(What.GAVE_UP, over.agent, self._now_ns, waiter=over.waiter))
+            for each in over:
+                if isinstance(each, Grant):
+                    self._book.drop(each, freed)
+                    also.append(Event(What.EXPIRED, each.agent, self._now_ns, (each,)))
+                else:
+                    self._book.dequeue(each, freed)
+                    self._yielding.discard(each.waiter.ticket)
+                    also.append(Event(What.GAVE_UP, each.agent, self._now_ns, waiter=each.waiter))
             self._promote(_candidates(freed), also)
         return also
 
