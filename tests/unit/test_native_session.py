@@ -18,7 +18,7 @@ from makfs.config import Config
 from makfs.engine.kernel import Kernel
 from makfs.errors import MountError
 from makfs.vfs.native import abi, negotiate
-from makfs.vfs.native.abi import Init, Opcode
+from makfs.vfs.native.abi import Fopen, Init, Opcode
 from makfs.vfs.native.device import Device, NativeNotifier
 from makfs.vfs.native.interrupts import Interrupts
 from makfs.vfs.native.serve import handlers
@@ -159,6 +159,36 @@ def test_a_listing_counts_no_look_up_of_what_did_not_fit(tmp_repo: Path) -> None
             await client.send(Opcode.FORGET, node, abi.FORGET_IN.pack(1))
             assert (await client.ask(Opcode.GETATTR, node, bytes(16)))[0] == errno.ESTALE, "one look-up each"
         assert seen == [b".git", b".gitignore", b"README.md", b"app"]
+
+    with_session(tmp_repo, test)
+
+
+def test_a_listing_may_be_kept_only_while_the_folder_is_as_it_was_listed(
+    tmp_repo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fresh, kept = Fopen.CACHE_DIR, Fopen.CACHE_DIR | Fopen.KEEP_CACHE
+
+    async def test(client: Client, session: Session, interrupts: Interrupts) -> None:
+        folder = await client.find(await client.find(1, b"a"), b"app")
+
+        async def listed() -> int:
+            """Open, list and close the folder; return what the kernel was told to do with the listing."""
+            _, opened = await client.ask(Opcode.OPENDIR, folder, bytes(8))
+            handle, flags, _ = abi.OPEN_OUT.unpack(opened)
+            await client.ask(Opcode.READDIRPLUS, folder, abi.READ_IN.pack(handle, 0, 4096, 0, 0, 0, 0))
+            await client.ask(Opcode.RELEASEDIR, folder, abi.RELEASE_IN.pack(handle, 0, 0, 0))
+            return int(flags)
+
+        monkeypatch.setattr("makfs.vfs.native.folders._RACY_NS", 0)
+        assert [await listed(), await listed(), await listed()] == [fresh, kept, kept]
+        (tmp_repo / "app" / "new.py").write_bytes(b"")
+        os.utime(tmp_repo / "app", ns=(10**18, 10**18))
+        assert [await listed(), await listed()] == [fresh, kept]
+        create = abi.CREATE_IN.pack(os.O_WRONLY | os.O_CREAT, 0o644, 0, 0) + b"private.py\0"
+        await client.ask(Opcode.CREATE, folder, create)
+        assert await listed() == 0, "what only this view has is in no stamp"
+        monkeypatch.setattr("makfs.vfs.native.folders._RACY_NS", 10**18)
+        assert await listed() == 0, "it changed so shortly ago that it may change again unseen"
 
     with_session(tmp_repo, test)
 
