@@ -44,6 +44,8 @@ class Attributes:
             return _staged_stat(staging, st)
         if st is None:
             raise oserror(errno.ENOENT, inode.path)
+        if stat.S_ISDIR(st.st_mode) is not inode.is_dir:  # somebody replaced it; the kernel looks it up again
+            raise oserror(errno.ESTALE, inode.path)
         return self._owed_stat(inode.path, st)
 
     def _owed_stat(self, path: str, st: os.stat_result) -> StatLike:
@@ -124,14 +126,14 @@ class Attributes:
     def _utime(self, path: str, atime_ns: int | None, mtime_ns: int | None) -> None:
         at = self.core.backing.at(path)
         st = os.lstat(at)
-        file = self.core.files.get(path)
-        ours = file is not None and file.signature == signature(st)
+        file = self.core.file(path)  # known from now on, so that the change is not taken for somebody else's
+        ours = file.signature == signature(st)
         times = (
             st.st_atime_ns if atime_ns is None else atime_ns,
             st.st_mtime_ns if mtime_ns is None else mtime_ns,
         )
         os.utime(at, ns=times, follow_symlinks=False)
-        if file is not None and ours:
+        if ours:
             file.signature = signature(os.lstat(at))
 
     def set_owner(self, inode: Inode, uid: int, gid: int, effects: Effects) -> None:

@@ -228,6 +228,18 @@ class Core:
                 effects.entries.append((view, parent.ino, os.fsencode(name)))
                 effects.attributes.append(parent.ino)
 
+    def left(self, path: str, *, but_dir: bool | None = None) -> None:
+        """Note that what stood at a path is gone, or something of another kind: its inodes are orphans now.
+
+        With `but_dir` those stay that are folders (True) or are not (False).
+        """
+        for view in self.views.values():
+            inode = view.by_path.get(path)
+            if inode is None or inode.is_dir is but_dir:
+                continue
+            if inode.staging is None or not inode.staging.dirty:
+                view.orphan(inode)
+
     def adopt(self, path: str, st: os.stat_result | None) -> None:
         """Note the backing file's state as our own doing (F2)."""
         file = self.files.get(path)

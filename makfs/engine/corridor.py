@@ -318,9 +318,16 @@ class Corridor:
                     return
         self._external(file, None, effects)
 
+    def import_mode(self, file: File, effects: Effects) -> None:
+        """Book a change of the mode alone, which leaves the signature (F2) as it was."""
+        if file.owed is None:
+            self._external(file, None, effects)
+
     def _external(self, file: File, origin: FileState | None, effects: Effects) -> None:
         core = self.core
         state = core.state(file.path)
+        before_it = core.store.revision(file.path)
+        kind = before_it.kind if before_it is not None else FileKind.FILE
         edits, texts = (), state.nodes
         if state.kind is FileKind.FILE and state.kept and file.version > 0:
             before = self._kept_before(file)
@@ -337,7 +344,8 @@ class Corridor:
             file.first = file.version
         file.version = commit.seq
         core.note_content(effects, file.path)
-        if state.kind is FileKind.ABSENT:
+        if state.kind is not FileKind.FILE or kind is not FileKind.FILE:
+            core.left(file.path)
             core.note_name(effects, file.path, own=None)
 
     def _kept_before(self, file: File) -> bytes | None:
@@ -374,4 +382,3 @@ class Corridor:
             f"{who}Nothing was changed and your text is kept. Read {file.path} again, redo the edit on what "
             "it says now, and write it."
         )
-

@@ -3,6 +3,7 @@
 X1  An event is only a hint: what counts is the file's signature against the one we left (F2), so our own
     write-through, which raises the same events, costs one lstat(2).
 X2  A watch is added to a new folder before it is read, so nothing made in it is missed.
+X3  When inotify has dropped events, everything is looked at and the kernel asked to look again.
 """
 
 import errno
@@ -16,7 +17,7 @@ from asyncinotify import Inotify, Mask
 
 from makfs.engine.backing import STATE_DIR
 from makfs.engine.core import Core, join, parent_of
-from makfs.engine.corridor import NOBODY, Corridor
+from makfs.engine.corridor import NOBODY, UNKNOWN, Corridor
 from makfs.engine.effects import Effects, Outbox
 from makfs.engine.inodes import Realm
 from makfs.ids import EXTERNAL, RepoPath
@@ -35,7 +36,9 @@ class Hint:
     """Something may have happened at a path."""
 
     path: str
-    new_folder: bool
+    new_folder: bool = False
+    made: bool = False  # not there before
+    unfinished: bool = False  # somebody has just made the file and is going to write it
 
 
 class Watcher:
@@ -47,6 +50,8 @@ class Watcher:
         self._outbox = outbox
         self._inotify = Inotify(sync_timeout=0)
         self._folders: dict[int, str] = {}
+        self._unfinished: set[str] = set()  # made, not closed yet
+        self._dropped = False  # inotify's queue was full (X3)
         self.warning = ""
 
     async def run(self) -> None:
@@ -96,28 +101,69 @@ class Watcher:
     def _read(self) -> list[Hint]:
         hints: dict[str, Hint] = {}
         while (event := self._inotify.sync_get()) is not None:
+            self._dropped = self._dropped or Mask.Q_OVERFLOW in event.mask
             watch, name = event.watch, event.name
             folder = self._folders.get(watch.wd) if watch is not None else None
             if folder is None or name is None:
                 continue
             path = join(folder, str(name))
-            is_dir = Mask.ISDIR in event.mask
-            if Mask.CREATE in event.mask and not is_dir:
-                continue  # CLOSE_WRITE follows when it is complete; links and special files say ATTRIB
-            arrived = is_dir and bool(event.mask & (Mask.CREATE | Mask.MOVED_TO))
-            hints[path] = Hint(path, arrived or (path in hints and hints[path].new_folder))
+            hints[path] = self._hint(path, event.mask, hints.get(path, Hint(path)))
         return list(hints.values())
+
+    @staticmethod
+    def _hint(path: str, mask: Mask, before: Hint) -> Hint:
+        """Return what an event says of a path, with what an earlier one has said."""
+        is_dir, made = Mask.ISDIR in mask, Mask.CREATE in mask
+        arrived = is_dir and bool(mask & (Mask.CREATE | Mask.MOVED_TO))
+        return Hint(path, arrived or before.new_folder, made or before.made, made and not is_dir)
 
     async def _take(self, hints: list[Hint]) -> None:
         """Import what the hints point at; let others run now and then."""
+        if self._dropped:
+            self._dropped = False
+            await self._look_at_everything()
         for at in range(0, len(hints), _BATCH):
             effects = Effects()
             for hint in hints[at : at + _BATCH]:
-                if hint.new_folder and self._watched(hint.path):
-                    self._watch_tree(hint.path)
-                    for path, _ in self._core.backing.walk(hint.path):
-                        self._look(path, effects)
-                self._look(hint.path, effects)
+                self._follow(hint, effects)
+            await self._outbox.settle(effects)
+
+    def _follow(self, hint: Hint, effects: Effects) -> None:
+        path = hint.path
+        if hint.unfinished and self._is_being_made(path):
+            self._unfinished.add(path)
+            self._core.note_name(effects, path, own=None)
+            return
+        made = hint.made or path in self._unfinished
+        self._unfinished.discard(path)
+        if hint.new_folder and self._watched(path):
+            self._watch_tree(path)
+            for below, _ in self._core.backing.walk(path):
+                self._look(below, effects)
+        self._look(path, effects, made=made)
+
+    def _is_being_made(self, path: str) -> bool:
+        """Tell whether CLOSE_WRITE will follow: not for links, hard links and special files."""
+        st = self._core.backing.lstat(path)
+        return st is not None and stat.S_ISREG(st.st_mode) and st.st_nlink == 1
+
+    async def _look_at_everything(self) -> None:
+        """Compare the whole tree with what is known of it, and let the kernel ask for all of it again (X3)."""
+        core = self._core
+        log.warning("inotify dropped events: comparing the whole repository")
+        await trio.to_thread.run_sync(self._watch_tree, "")
+        paths = {str(revision.path) for revision in core.store.below(RepoPath(""))}
+        paths.update(core.files, *(view.by_path for view in core.views.values()))
+        paths.update(path for path, _ in core.backing.walk("") if self._watched(path))
+        paths.discard("")
+        ordered = sorted(paths)
+        for at in range(0, len(ordered), _BATCH):
+            effects = Effects()
+            for path in ordered[at : at + _BATCH]:
+                if path in core.files or core.store.revision(RepoPath(path)) is not None:
+                    self._look(path, effects)
+                core.note_content(effects, path)
+                core.note_name(effects, path, own=None)
             await self._outbox.settle(effects)
 
     async def _reconcile_all(self) -> None:
@@ -131,8 +177,8 @@ class Watcher:
             await self._outbox.settle(effects)
             await trio.lowlevel.checkpoint()
 
-    def _look(self, path: str, effects: Effects) -> None:
-        """Compare one path with what we know of it; import a difference."""
+    def _look(self, path: str, effects: Effects, *, made: bool = True) -> None:
+        """Compare one path with what we know of it; import a difference. `made`: it was not there before."""
         core = self._core
         realm = core.classifier.realm(path, is_dir=False)
         if realm is not Realm.TRACKED and realm is not Realm.SHADOW:
@@ -140,29 +186,41 @@ class Watcher:
         try:
             st = core.backing.lstat(path)
             if st is not None and stat.S_ISREG(st.st_mode):
-                self._look_at_file(path, effects)
+                self._look_at_file(path, effects, made=made)
             else:
                 self._look_at_other(path, st, effects)
+            if st is None or not stat.S_ISDIR(st.st_mode):
+                self._look_below(path, effects)
         except OSError as error:  # unreadable, or gone between two looks: nothing to import
             log.info("%s in the repository was not imported: %s", path, error)
 
-    def _look_at_file(self, path: str, effects: Effects) -> None:
+    def _look_below(self, path: str, effects: Effects) -> None:
+        """Where a folder was and is not: look at all that the journal has below it; no event tells of those."""
+        core = self._core
+        for revision in core.store.below(RepoPath(path)):
+            if revision.path != path and revision.kind is not FileKind.ABSENT:
+                self._look_at_other(revision.path, None, effects)
+
+    def _look_at_file(self, path: str, effects: Effects, *, made: bool) -> None:
         core = self._core
         recorded = core.store.revision(RepoPath(path))
         known = path in core.files
         file = core.file(path)
         if recorded is None and not known:
-            self._arrived(path, effects)
+            self._arrived(path, effects, made=made)
         else:
-            self._corridor.refresh(file, effects)
+            st = self._corridor.refresh(file, effects)
+            recorded = core.store.revision(RepoPath(path))
+            if st is not None and recorded is not None and recorded.mode != stat.S_IMODE(st.st_mode):
+                self._corridor.import_mode(file, effects)
         if core.classifier.concerns(path):
             core.classifier.reload()
 
-    def _arrived(self, path: str, effects: Effects) -> None:
-        """Record a file that nobody had looked at: it was made or changed, which of the two is not known."""
-        self._record(path, self._core.state(path), effects)
+    def _arrived(self, path: str, effects: Effects, *, made: bool) -> None:
+        """Record a file that nobody had looked at: made or changed; what it was then is not known."""
         core = self._core
-        st = core.backing.lstat(path)
+        st = core.backing.lstat(path)  # before it is read: what is written meanwhile is another state (F2)
+        self._record(path, core.state(path), effects, FileState(FileKind.ABSENT) if made else UNKNOWN)
         core.adopt(path, st)
 
     def _look_at_other(self, path: str, st: os.stat_result | None, effects: Effects) -> None:
@@ -179,25 +237,22 @@ class Watcher:
             return
         self._record(path, state, effects)
 
-    def _record(self, path: str, state: FileState, effects: Effects) -> None:
+    def _record(self, path: str, state: FileState, effects: Effects, origin: FileState | None = None) -> None:
         core = self._core
         file = core.file(path)
         recorded = core.store.revision(RepoPath(path))
-        origin = None if recorded is not None else FileState(FileKind.ABSENT)
+        origin = None if recorded is not None else origin or FileState(FileKind.ABSENT)
         change = FileChange(RepoPath(path), state, origin=origin, write_through=False)
         commit = self._corridor.journal(EXTERNAL, NOBODY, (change,), "edited in the repository")
         file.version, file.source = commit.seq, None
-        if state.kind is FileKind.ABSENT:
+        if state.kind is not FileKind.FILE:
             file.signature = None
-            self._take_from_views(path)
+        if recorded is None:
+            core.left(path, but_dir=state.kind is FileKind.DIR)
+        elif recorded.kind is not state.kind:
+            core.left(path)
         core.note_content(effects, path)
         core.note_name(effects, path, own=None)
-
-    def _take_from_views(self, path: str) -> None:
-        for view in self._core.views.values():
-            inode = view.by_path.get(path)
-            if inode is not None and (inode.staging is None or not inode.staging.dirty):
-                view.orphan(inode)
 
 
 __all__ = ["Watcher", "parent_of"]

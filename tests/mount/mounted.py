@@ -72,6 +72,16 @@ class Mounted:
         bad = [at for at, line in enumerate(lines) if " ERROR " in line or " CRITICAL " in line]
         return ["\n".join(lines[at : at + 40]) for at in bad]
 
+    def pause(self) -> None:
+        """Stop the daemon, as a machine does that is short of time. Touch the mount only after `go_on`."""
+        assert self.daemon is not None
+        self.daemon.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Let it run again."""
+        assert self.daemon is not None
+        self.daemon.send_signal(signal.SIGCONT)
+
     def findings(self) -> list[object]:
         """Return what fsck finds in the repository, which nobody serves."""
         done = subprocess.run(
