@@ -24,6 +24,7 @@ Sources: Gray and Reuter, Transaction Processing, 1993, ch. 7-8; Gray and Cherit
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from heapq import heappop, heappush
 
 from makfs.ids import Address, AgentId
 from makfs.locks import graph
@@ -89,7 +90,7 @@ class LockTable(Looking):
         agent, asked = waiter.agent, waiter.claims
         if self._may_go(waiting):
             grants = self._grant(agent, asked, waiter.lease_ns, waiter.while_active)
-            self._promote(self._in_cycles_through((agent,)), also)
+            self._promote(self._in_cycles_through(agent), also)
             return Decision(What.GRANTED, agent, asked, now_ns, grants, also=tuple(also))
         conflicts = tuple(each for claim in asked for each in book.conflicts(agent, claim, now_ns))
         behind = self._behind(waiting)
@@ -99,7 +100,7 @@ class LockTable(Looking):
             refused = Decision(What.REFUSED, agent, asked, now_ns, (), None, conflicts, behind, cycle)
             return replace(refused, also=tuple(also))
         book.enqueue(waiting)
-        self._promote(self._in_cycles_through((agent,)), also)
+        self._promote(self._in_cycles_through(agent), also)
         if waiter.ticket in book.waiting:
             return Decision(
                 What.QUEUED, agent, asked, now_ns, (), waiter, conflicts, behind, also=tuple(also)
@@ -269,44 +270,42 @@ class LockTable(Looking):
             self._promote(_candidates(freed), also)
         return also
 
-    def _promote(self, candidates: list[Waiting], also: list[Event]) -> None:
-        """Grant those of the candidates that may go, then those to whom that opens the way (L2)."""
-        waiting = self._book.waiting
-        while candidates or self._yielding:
-            candidates += [waiting[ticket] for ticket in self._yielding]
-            changed = self._promote_in_order(candidates, also)
-            candidates = self._in_cycles_through(changed)
-            if not changed:
-                break
-
-    def _promote_in_order(self, candidates: list[Waiting], also: list[Event]) -> list[AgentId]:
-        book, changed = self._book, list[AgentId]()
+    def _promote(self, candidates: Iterable[Waiting], also: list[Event]) -> None:
+        """Grant those of the candidates that may go, oldest first, and those for whom that clears the way."""
+        book = self._book
         chosen = {each.rank: each for each in candidates}
-        for rank in sorted(chosen):
-            waiting = chosen[rank]
+        chosen |= {each.rank: each for each in self._held_back()}
+        ranks = sorted(chosen)
+        while ranks:
+            waiting = chosen.pop(heappop(ranks))
             waiter = waiting.waiter
-            if self._may_go(waiting):
-                book.dequeue(waiting, [])  # whoever stood behind it is held up by its grant now
-                grants = self._grant(waiter.agent, waiter.claims, waiter.lease_ns, waiter.while_active)
-                also.append(Event(What.PROMOTED, waiter.agent, self._now_ns, grants, waiter))
-                changed.append(waiter.agent)
-        return changed
+            if not self._may_go(waiting):
+                continue
+            book.dequeue(waiting, [])  # whoever stood behind it is held up by its grant now
+            grants = self._grant(waiter.agent, waiter.claims, waiter.lease_ns, waiter.while_active)
+            also.append(Event(What.PROMOTED, waiter.agent, self._now_ns, grants, waiter))
+            for each in (*self._in_cycles_through(waiter.agent), *self._held_back()):
+                if each.rank not in chosen:
+                    chosen[each.rank] = each
+                    heappush(ranks, each.rank)
 
-    def _in_cycles_through(self, agents: Iterable[AgentId]) -> list[Waiting]:
-        """Return the waiters in cycles through agents who wait for something new, or hold something new.
+    def _held_back(self) -> list[Waiting]:
+        return [self._book.waiting[ticket] for ticket in self._yielding]
+
+    def _in_cycles_through(self, agent: AgentId) -> list[Waiting]:
+        """Return the waiters in cycles through an agent who waits for something new, or holds something new.
 
         A new edge may make an old waiter wait for what somebody behind it holds, who then need not stand
         behind it any more (L2). A cycle of hard edges is not among them (L3).
         """
         book = self._book
-        found: list[Waiting] = []
-        for agent in agents:
-            if graph.may_be_waited_for(book, agent):
-                reached = graph.closure(book, book.queues[agent].values(), soft=True)
-                if agent in reached.hard or agent in reached.soft:
-                    for name in {**reached.hard, **reached.soft}:
-                        found += book.queues.get(name, {}).values()
-        return found
+        if not graph.may_be_waited_for(book, agent):
+            return []
+        reached = graph.closure(book, book.queues[agent].values(), soft=True)
+        if agent not in reached.hard and agent not in reached.soft:
+            return []
+        names = {**reached.hard, **reached.soft}
+        return [each for name in names for each in book.queues.get(name, {}).values()]
 
     def _may_go(self, waiting: Waiting) -> bool:
         """Tell whether a request may be granted now; L1, L2, L3 and L9 are decided here."""
@@ -359,7 +358,7 @@ class LockTable(Looking):
         for waiter in waiters:
             table._book.enqueue(table._as_waiting(moved(waiter, shift_ns)))
         also = table._pass_time(now_ns)
-        table._promote(list(table._book.waiting.values()), also)
+        table._promote(table._book.waiting.values(), also)
         if not all(graph.is_acyclic_at(table._book, agent) for agent in table._book.queues):
             raise BadRows("The stored locks hold a deadlock.")
         return table, tuple(also)

@@ -1,4 +1,4 @@
-"""A naive lock table: lists, no counters, no heap, everything looked at each time. The oracle of the real one.
+"""A naive lock table: lists, no counters, no heap, everything looked at each time. The real one's oracle.
 
 It says when two claims clash by the words of the design alone: the same address in modes that do not go
 together, or one address above the other and the upper mode not going with the intention of the lower.
@@ -26,7 +26,9 @@ ABOVE = {  # by address, all above it
     "b.py::f": ["", "b.py"],
     "resource:build": [],
 }
-JOINED = {frozenset(("S", "IX")): "SIX"}
+JOINED: dict[frozenset[str], str] = {frozenset(("S", "IX")): "SIX"}
+HeldRow = tuple[AgentId, Claim, int, int, bool]
+AskedRow = tuple[AgentId, tuple[Claim, ...], int, int]
 STRENGTH = ["IS", "IX", "S", "SIX", "X"]
 
 
@@ -124,7 +126,9 @@ class Model:
 
     def closes_cycle(self, waiter: Asked) -> bool:
         graph = self.graph([*self.queue, waiter], soft=False)
-        return any(waiter.agent in cycle for cycle in nx.strongly_connected_components(graph) if len(cycle) > 1)
+        return any(
+            waiter.agent in cycle for cycle in nx.strongly_connected_components(graph) if len(cycle) > 1
+        )
 
     def grant(self, waiter: Asked) -> None:
         for claim in waiter.claims:
@@ -148,28 +152,28 @@ class Model:
         return next((h for h in self.held if h.agent == agent and h.claim.address == address), None)
 
     def settle(self) -> None:
-        """Let go all that may, oldest first, until nobody may."""
-        changed = True
-        while changed:
-            changed = False
-            for waiter in sorted(self.queue, key=lambda each: each.rank):
-                if self.may_go(waiter):
-                    self.queue.remove(waiter)
-                    self.grant(waiter)
-                    self.ended.append((What.PROMOTED, waiter.agent))
-                    changed = True
+        """Let go the oldest that may, again and again."""
+        while True:
+            ready = [waiter for waiter in self.queue if self.may_go(waiter)]
+            if not ready:
+                return
+            waiter = min(ready, key=lambda each: each.rank)
+            self.queue.remove(waiter)
+            self.grant(waiter)
+            self.ended.append((What.PROMOTED, waiter.agent))
 
     def pass_time(self, now_ns: int) -> None:
         self.ended = []
         self.now_ns = max(self.now_ns, now_ns)
         while True:
-            over = [(end, 0, held) for held in self.held if (end := self.end_of(held)) <= self.now_ns]
-            over_waits = [(each.until_ns, 1, each) for each in self.queue if each.until_ns <= self.now_ns]
-            both = [*over, *over_waits]
-            if not both:
+            over: list[tuple[int, int, Held | Asked]] = [
+                (end, 0, held) for held in self.held if (end := self.end_of(held)) <= self.now_ns
+            ]
+            over += [(each.until_ns, 1, each) for each in self.queue if each.until_ns <= self.now_ns]
+            if not over:
                 return
-            first = min(both, key=lambda each: each[:2])
-            for _, _, each in [one for one in both if one[:2] == first[:2]]:
+            first = min(each[:2] for each in over)
+            for _, _, each in [one for one in over if one[:2] == first]:
                 if isinstance(each, Held):
                     self.drop(each)
                     self.ended.append((What.EXPIRED, each.agent))
@@ -201,8 +205,10 @@ class Model:
         self.ended.remove((What.PROMOTED, agent))
         return What.GRANTED
 
-    def snapshot(self) -> tuple[set[tuple[object, ...]], list[tuple[object, ...]]]:
-        held = {(h.agent, h.claim, h.lease_ns, self.end_of(h), h.while_active) for h in self.held}
+    def snapshot(self) -> tuple[set[HeldRow], list[AskedRow]]:
+        held: set[HeldRow] = {
+            (h.agent, h.claim, h.lease_ns, self.end_of(h), h.while_active) for h in self.held
+        }
         queue = sorted(self.queue, key=lambda each: each.rank)
         return held, [(each.agent, each.claims, each.arrived_ns, each.until_ns) for each in queue]
 

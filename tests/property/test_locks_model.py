@@ -1,18 +1,13 @@
 """LockTable against a naive table: L1-L7, L9, K1-K3 and R1 over any history of four agents."""
 
-import sys
-from pathlib import Path
-
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from makfs.ids import Address, AgentId
-from makfs.locks import Claim, Event, LockTable, Mode, NotHeld, What
-
-sys.path.insert(0, str(Path(__file__).parent))
-from locks_model import ABOVE, Model, clash, joined
+from makfs.locks import Claim, Event, Grant, LockTable, Mode, NotHeld, Wait, What
+from tests.property.locks_model import ABOVE, Model, clash, joined
 
 AGENTS = [AgentId(name) for name in ("alice", "bob", "carol", "dave")]
 AGING_NS = 2
@@ -34,7 +29,7 @@ class Histories(RuleBasedStateMachine):
         self.model = Model(AGING_NS)
         self.now_ns = 1
         self.fence = 0
-        self.ended: list[tuple[What, AgentId]] = []
+        self.known: dict[tuple[AgentId, Address], tuple[int, Mode]] = {}
 
     def step(self, step_ns: int) -> int:
         """Let time pass for the model; the real table learns of it by its next call."""
@@ -52,10 +47,23 @@ class Histories(RuleBasedStateMachine):
         assert all(event.sentence for event in events)
 
     @rule(
-        agent=agents, asked=sets, step=steps, lease=leases, wait=waits, priority=st.integers(-1, 2), on=st.booleans()
+        agent=agents,
+        asked=sets,
+        step=steps,
+        lease=leases,
+        wait=waits,
+        priority=st.integers(-1, 2),
+        on=st.booleans(),
     )
     def request(
-        self, agent: AgentId, asked: tuple[Claim, ...], step: int, lease: int, wait: int, priority: int, on: bool
+        self,
+        agent: AgentId,
+        asked: tuple[Claim, ...],
+        step: int,
+        lease: int,
+        wait: int,
+        priority: int,
+        on: bool,
     ) -> None:
         now_ns = self.step(step)
         known = self.model.snapshot()
@@ -74,17 +82,20 @@ class Histories(RuleBasedStateMachine):
             assert {grant.address for grant in decision.grants} == {claim.address for claim in asked}, "L5"
         self.saw(decision.events)
         self.numbers(decision.grants)
+        self.numbers(tuple(grant for event in decision.also for grant in event.grants))
 
-    def is_cycle(self, agent: AgentId, cycle: tuple[object, ...]) -> None:
-        names = [step.agent for step in cycle]  # type: ignore[attr-defined]
+    def is_cycle(self, agent: AgentId, cycle: tuple[Wait, ...]) -> None:
+        names = [step.agent for step in cycle]
         if names:
             assert names[0] == agent
-            assert [step.grant.agent for step in cycle] == [*names[1:], agent]  # type: ignore[attr-defined]
-            assert all(clash(step.claim, step.grant.claim) for step in cycle)  # type: ignore[attr-defined]
+            assert [step.grant.agent for step in cycle] == [*names[1:], agent]
+            assert all(clash(step.claim, step.grant.claim) for step in cycle)
 
-    def numbers(self, grants: tuple[object, ...]) -> None:
-        assert self.table.fence >= self.fence, "L4"
-        self.fence = self.table.fence
+    def numbers(self, grants: tuple[Grant, ...]) -> None:
+        """Check that what is new or stronger has a new number (L4)."""
+        for grant in grants:
+            known = self.known.get((grant.agent, grant.address))
+            assert grant.fence > self.fence or known == (grant.fence, grant.mode), "L4"
 
     @rule(agent=agents, step=steps, address=addresses)
     def release_one(self, agent: AgentId, step: int, address: Address) -> None:
@@ -162,9 +173,7 @@ class Histories(RuleBasedStateMachine):
 
     @rule()
     def restart(self) -> None:
-        self.table, events = LockTable.from_rows(
-            self.table.to_rows(), now_ns=self.now_ns, aging_ns=AGING_NS
-        )
+        self.table, events = LockTable.from_rows(self.table.to_rows(), now_ns=self.now_ns, aging_ns=AGING_NS)
         assert not events, "R1"
 
     @rule(agent=agents, claim=claims)
@@ -178,7 +187,9 @@ class Histories(RuleBasedStateMachine):
     @invariant()
     def same(self) -> None:
         self.table.check()
+        self.fence = self.table.fence
         held = self.table.holders(now_ns=self.now_ns)
+        self.known = {(g.agent, g.address): (g.fence, g.mode) for g in held}
         mine = {(g.agent, g.claim, g.lease_ns, g.expires_ns, g.while_active) for g in held}
         queue = [(w.agent, w.claims, w.arrived_ns, w.until_ns) for w in self.table.waiters()]
         assert (mine, queue) == self.model.snapshot()

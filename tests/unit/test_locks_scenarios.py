@@ -14,8 +14,8 @@ FOLDER = Path(__file__).parent.parent / "scenarios"
 SECOND = 1_000_000_000
 WORDS = {"read": READ, "write": WRITE} | {mode.name: mode for mode in Mode}
 CLAIMS = re.compile(
-    r"(?P<claims>.+?)(?: for (?P<lease>[\d.]+))?(?: waiting (?P<wait>[\d.]+))?(?: priority (?P<priority>\d+))?"
-    r"(?P<active> while active)?"
+    r"(?P<claims>.+?)(?: for (?P<lease>[\d.]+))?(?: waiting (?P<wait>[\d.]+))?"
+    r"(?: priority (?P<priority>\d+))?(?P<active> while active)?"
 )
 
 
@@ -51,7 +51,9 @@ def address(text: str) -> Address:
 
 
 def told(event: Event) -> str:
-    claims = [grant.claim for grant in event.grants] or (event.waiter.claims if event.waiter else event.claims)
+    claims = [grant.claim for grant in event.grants] or (
+        event.waiter.claims if event.waiter else event.claims
+    )
     return f"{event.agent} {event.what.value} {claims[0].address or 'the repository'}"
 
 

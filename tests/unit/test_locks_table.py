@@ -28,9 +28,14 @@ F, G = Address("a.py::f"), Address("a.py::g")
 
 
 def ask(
-    table: LockTable, agent: AgentId, *addresses: str, now_s: float = 0, lease_s: float = 5, wait_s: float = 0,
+    table: LockTable,
+    agent: AgentId,
+    *addresses: str,
+    now_s: float = 0,
+    lease_s: float = 5,
+    wait_s: float = 0,
     mode: Mode = WRITE,
-) -> Decision:  # fmt: skip
+) -> Decision:
     claims = [Claim(Address(address), mode) for address in addresses]
     return table.request(
         agent,
@@ -239,8 +244,8 @@ def test_restart_on_a_clock_that_began_anew_moves_all_times_r1() -> None:
 
 
 def row(agent: str, address: str, mode: str, fence: int, **more: int) -> Row:
-    times = {"since_ns": 0, "lease_ns": SECOND, "expires_ns": SECOND, "while_active": 0}
-    return {"agent": agent, "address": address, "mode": mode, "fence": fence} | times | more
+    times: dict[str, str | int] = {"since_ns": 0, "lease_ns": SECOND, "expires_ns": SECOND, "while_active": 0}
+    return {**times, "agent": agent, "address": address, "mode": mode, "fence": fence, **more}
 
 
 @pytest.mark.parametrize(
@@ -261,14 +266,20 @@ def test_damaged_rows_are_one_sentence_r2(rows: list[Row], says: str) -> None:
 
 
 def test_stored_deadlock_is_one_sentence_r2() -> None:
-    waiting = {"arrived_ns": 0, "until_ns": 9, "lease_ns": 9, "priority": 0, "while_active": 0, "mode": "X"}
-    waiters = (
-        {"ticket": 1, "agent": "alice", "address": "b.py"} | waiting,
-        {"ticket": 2, "agent": "bob", "address": "a.py"} | waiting,
-    )
+    waiting: dict[str, str | int] = {
+        "arrived_ns": 0,
+        "until_ns": 9,
+        "lease_ns": 9,
+        "priority": 0,
+        "mode": "X",
+    }
+    waiters: list[Row] = [
+        waiting | {"ticket": 1, "agent": "alice", "address": "b.py"},
+        waiting | {"ticket": 2, "agent": "bob", "address": "a.py"},
+    ]
     grants = (row("alice", "a.py", "X", 1), row("bob", "b.py", "X", 2))
     with pytest.raises(BadRows, match="deadlock"):
-        LockTable.from_rows(Rows(2, 2, grants, waiters), now_ns=0)
+        LockTable.from_rows(Rows(2, 2, grants, tuple(waiters)), now_ns=0)
 
 
 def test_decision_tells_all_that_happened_its_own_event_first() -> None:
