@@ -15,7 +15,6 @@ from makfs.syntax.statement import Statement
 
 # What every Python refuses for its meaning, and a grammar alone lets through.
 _NEVER = re.compile("too many|unicode error|bytes can only contain|unpacking cannot be used")
-_JOINED = 3  # tree-sitter's pieces to put together before a piece counts as not parsed
 
 
 def pieces(decoded: str, lines: Sequence[bytes], *, at_start: bool = True) -> tuple[list[Piece], bool]:
@@ -49,20 +48,14 @@ def _statements(decoded: str, parts: Sequence[bytes]) -> list[Statement]:
 
     So text that needs no newer grammar has the same nodes beside text that does and alone.
     """
-    groups = _by_lines(by_tree.statements(decoded))
     found: list[Statement] = []
-    at = 0
-    while at < len(groups):
-        for end in range(at + 1, min(at + _JOINED, len(groups)) + 1):
-            first = groups[at][0].first
-            tree = by_ast.parse(_text(parts, first, max(each.last for each in groups[end - 1]) + 1))
-            if not isinstance(tree, Exception):
-                found += _shifted(by_ast.statements(tree), first, not found)
-                at = end
-                break
+    for group in _by_lines(by_tree.statements(decoded)):
+        first, last = group[0].first, max(statement.last for statement in group)
+        tree = by_ast.parse(_text(parts, first, last + 1))
+        if isinstance(tree, Exception):
+            found += group
         else:
-            found += groups[at]
-            at += 1
+            found += _shifted(by_ast.statements(tree), first, not found)
     return found
 
 
@@ -113,6 +106,6 @@ def _unbroken(piece: Piece) -> Piece:
 def _accepts(text: str) -> bool:
     """Tell whether a text at module level is valid for the running Python or for a newer one."""
     error = by_ast.parse(text)
-    if not isinstance(error, SyntaxError) or isinstance(error, IndentationError):
+    if not isinstance(error, SyntaxError):
         return not isinstance(error, Exception)
     return not _NEVER.search(str(error)) and cst.accepts(text)
