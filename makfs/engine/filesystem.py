@@ -150,6 +150,8 @@ class FileSystem(Looking):
         """Remove an empty folder; at the top of the mount, an idle view."""
         folder = self._folder(parent)
         if folder.realm is Realm.ROOT:
+            if name.startswith("@"):
+                raise oserror(errno.EROFS, name)
             self.agents.remove(name)
             return
         path, realm = self._child(folder, name, is_dir=True)

@@ -6,6 +6,7 @@ failures into a delay. A lock of the same view fails as always: git's own messag
 
 import errno
 import os
+import time
 
 import trio
 
@@ -34,6 +35,17 @@ class GitLocks:
                     raise oserror(errno.EEXIST, path)
                 with trio.move_on_after(_POLL_S):
                     await self._freed.wait()
+
+    def hides(self, view: View, path: str) -> bool:
+        """Tell whether a look-up must not find a lock file: one to wait for.
+
+        Linux looks a name up before it makes it, and would answer EEXIST itself; so it could not be waited for.
+        A lock older than the wait is shown, so that one which a crash left can be seen and removed.
+        """
+        if not path.endswith(".lock") or self._owners.get(path) is view:
+            return False
+        st = self._core.backing.lstat(path)
+        return st is not None and time.time() - st.st_ctime < self._core.config.view.git_lock_wait_s
 
     def made(self, view: View, path: str) -> None:
         """Note who made a lock file."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from makfs.engine.agents import Agents
 from makfs.engine.control import TOP, Control
-from makfs.engine.core import Core
+from makfs.engine.core import Core, join
 from makfs.engine.data import Data
 from makfs.engine.effects import Outbox
 from makfs.engine.gitlock import GitLocks
@@ -101,6 +101,8 @@ class Looking:
             return self.control.lookup(folder, name)
         if len(name.encode("utf-8", "surrogateescape")) > 255:
             raise oserror(errno.ENAMETOOLONG, name)
+        if realm is Realm.GIT and self.git_locks.hides(folder.view, join(folder.path or "", name)):
+            return None
         return self.tree.lookup(folder, name)
 
     def known(self, folder: Inode, name: str) -> Inode | None:

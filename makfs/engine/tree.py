@@ -129,6 +129,7 @@ class Tree:
         private = upper is not None and real.startswith(upper.root)
         inode.realm = realm
         entry_s = 0.0 if realm is Realm.SHADOW else FOREVER_S if private else SHARED_S
+        inode.pinned = entry_s > 0
         return Found(inode, st, entry_s, FOREVER_S if private else SHARED_S)
 
     def stat(self, inode: Inode) -> tuple[StatLike, float]:
