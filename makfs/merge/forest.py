@@ -2,8 +2,8 @@
 
 F1  A node that both sides added with the same place and name is one node here: mine takes head's uid.
 F2  Every node of a version is listed once, as a child of its class or of the module (`ROOT`).
-F3  What all three versions share at their beginning and end, in whole top-level nodes, is left out, so that
-    the cost is that of the changed stretch.
+F3  What all three versions share at their beginning and end is left out, so that the cost is that of the
+    changed stretch. It starts with a node of the module, so that every member has its class there.
 """
 
 from collections.abc import Sequence
@@ -81,8 +81,6 @@ def _shared(base: Sequence[Node], mine: Sequence[Node], head: Sequence[Node]) ->
     high, room = 0, room - low
     while high < room and _same(base[-1 - high], mine[-1 - high]) and _same(base[-1 - high], head[-1 - high]):
         high += 1
-    while high and not _is_top(base[len(base) - high]):
-        high -= 1
     return low, high
 
 

@@ -5,7 +5,7 @@ G1  Of every line that is not blank, the result holds as many as the two sides' 
 G2  No name is defined more often in one scope than on either side: two definitions of one name that met
     by coming from different nodes are one definition too many.
 G3  The result does not use a module's name that one side took away more often than that side does.
-G4  An import is not left unused by a merge: if every side that has it uses it, the result does.
+G4  An import run that changed has no import left unused: if every side that has it uses it, the result does.
 G5  A result that is one side's text, though the other side changed something too, must be what lines say as
     well: where nothing of a change is left to be seen, one opinion is not enough.
 """

@@ -213,10 +213,10 @@ def _merge_statement(
 
 
 def _rebuild(head: Statement, mine: Statement, left: set[Binding]) -> bytes | None:
-    """Write one statement with the wanted names, modelled on head's or on the one with parentheses."""
+    """Write one statement with the wanted names, after head's, or the one with parentheses or comment."""
     from makfs.merge.alias import rewrite_names  # libcst takes 0.2 s to load and is seldom needed
 
-    model, other = (mine, head) if b"(" in mine.text and b"(" not in head.text else (head, mine)
+    other, model = sorted((mine, head), key=lambda each: (b"(" in each.text, b"#" in each.text))
     pairs = [(name.name, name.alias) for name in (*model.names, *other.names) if name in left]
     core = rewrite_names(model.text[model.lead_bytes :], list(dict.fromkeys(pairs)))
     return None if core is None else model.text[: model.lead_bytes] + core

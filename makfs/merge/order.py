@@ -3,12 +3,16 @@
 O1  Every node to keep stands exactly once.
 O2  If one side left the common order alone, the other side's order stands; if both changed it, in different
     ways, there is no answer.
-O3  An added node follows the node it follows on its own side; where both sides added at one place, head's
-    come first, then mine, so that appends never refuse each other.
+O3  An added node follows the node it follows on its own side, or ends the list if it does so there; where
+    both sides added at one place, head's come first, then mine, so that appends never refuse each other.
 """
 
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
+from typing import Final
+
+START: Final = "start"
+END: Final = "end"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,39 +42,50 @@ def merge_order(
     of_head = [uid for uid in head if uid in common]
     if of_mine in (of_base, of_head):
         gaps = _gaps(mine, in_head, keep)
-        mine_first, frame, in_guest = False, head, in_mine
+        frame_is_mine, frame, in_guest = False, head, in_mine
     elif of_head == of_base:
         gaps = _gaps(head, in_mine, keep)
-        mine_first, frame, in_guest = True, mine, in_head
+        frame_is_mine, frame, in_guest = True, mine, in_head
     else:
         return None
     uids: list[int] = []
     meetings: list[Meeting] = []
-    guests, own = gaps.get(0, []), list[int]()
-    for uid in [*frame, None]:
-        if uid is not None and uid not in in_guest:
+    guests, own = gaps.get(START, []), list[int]()
+    for uid in frame:
+        if uid not in in_guest:
             if uid in keep:
                 own.append(uid)
             continue
-        if guests and own:
-            meetings.append(
-                Meeting(tuple(guests), tuple(own)) if mine_first else Meeting(tuple(own), tuple(guests))
-            )
-        uids += guests + own if mine_first else own + guests
-        if uid is not None:
-            guests, own = gaps.get(uid, []), []
-            if uid in keep:
-                uids.append(uid)
+        _put(uids, meetings, guests, own, frame_is_mine=frame_is_mine)
+        guests, own = gaps.get(uid, []), []
+        if uid in keep:
+            uids.append(uid)
+    if guests and END in gaps:
+        uids += guests
+        guests = []
+    _put(uids, meetings, guests or gaps.get(END, []), own, frame_is_mine=frame_is_mine)
     return Order(tuple(uids), tuple(meetings))
 
 
-def _gaps(guest: Sequence[int], in_frame: set[int], keep: Container[int]) -> dict[int, list[int]]:
-    """Return what only `guest` has, by the uid it follows; 0 stands for the beginning."""
-    gaps: dict[int, list[int]] = {}
-    anchor = 0
+def _put(
+    uids: list[int], meetings: list[Meeting], guests: list[int], own: list[int], *, frame_is_mine: bool
+) -> None:
+    """Append what both sides added at one place, head's first. `own`: of the side whose order stands."""
+    head, mine = (guests, own) if frame_is_mine else (own, guests)
+    uids += head + mine
+    if head and mine:
+        meetings.append(Meeting(tuple(head), tuple(mine)))
+
+
+def _gaps(guest: Sequence[int], in_frame: set[int], keep: Container[int]) -> dict[int | str, list[int]]:
+    """Return what only `guest` has, by what it follows; what ends the list is at the END."""
+    gaps: dict[int | str, list[int]] = {}
+    anchor: int | str = START
     for uid in guest:
         if uid in in_frame:
             anchor = uid
         elif uid in keep:
             gaps.setdefault(anchor, []).append(uid)
+    if anchor != START and anchor in gaps:
+        gaps[END] = gaps.pop(anchor)
     return gaps

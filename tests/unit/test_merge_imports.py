@@ -16,6 +16,7 @@ CLEAN = {
     "future comes first": ("import os\n", "from __future__ import annotations\nimport os\nimport re\n", "import abc\nimport os\nimport sys\n", "from __future__ import annotations\nimport abc\nimport os\nimport sys\nimport re\n"),
     "one name per line": ("from a import (\n    b,\n    d,\n)\n", "from a import (\n    b,\n    c,\n    d,\n)\n", "from a import (\n    b,\n    d,\n    e,\n)\n", "from a import (\n    b,\n    c,\n    d,\n    e,\n)\n"),
     "comments stay": ("from a import (\n    b,  # noqa\n    d,\n)\n", "from a import (\n    b,  # noqa\n    c,\n    d,\n)\n", "from a import (\n    b,  # noqa\n    c2,\n    d,\n)\n", "from a import (\n    b,  # noqa\n    c,\n    c2,\n    d,\n)\n"),
+    "a comment on one side": ("from a import x\n", "from a import x, y  # why\n", "from a import w, x\n", "from a import w, x, y  # why\n"),
     "an alias": ("from a import b\n", "from a import b, c as d\n", "from a import b, e\n", "from a import b, c as d, e\n"),
     "two statements of one module": ("from a import b\nfrom a import d\n", "from a import b\nfrom a import c, d\n", "from a import b, x\nfrom a import d\n", "from a import b, x\nfrom a import c, d\n"),
     "both sorted anew": ("import b\nimport a\nimport c\n", "import a\nimport b\nimport c\nimport m\n", "import c\nimport b\nimport a\n", "import c\nimport b\nimport a\nimport m\n"),
@@ -35,6 +36,11 @@ REFUSED = {
         "import os\nfrom a import x\n",
         "import os\n",
         "import os\nfrom a import x, y\n",
+    ),
+    "a comment that would be lost": (
+        "from a import x\n",
+        "from a import x, y  # why\n",
+        "from a import w, x\n",
     ),
     "not imports": ("import os\n", "import os\nx = 1\n", "import os\nimport sys\n"),
 }

@@ -2,8 +2,6 @@
 
 # ruff: noqa: E501 - a table reads best with one case on one line
 
-import ast
-
 import pytest
 
 from makfs.ids import NodeUid
@@ -17,6 +15,10 @@ H = "\n\ndef h(c):\n    for each in c:\n        print(each)\n"
 K = "\n\ndef k():\n    return {}\n"
 A = "\n\nclass A:\n    one = 1\n\n    def m(self):\n        return self.one\n\n    def n(self):\n        return 2\n"
 BASE = HEADER + F + G + A
+P1 = "\n\ndef p1():\n    return re.I\n"
+P2 = "\n\ndef p2():\n    return re.M\n"
+REGEX = "import re\n" + P1 + K + P2 + F
+CALL = "def c():\n    x = f(\n        1,\n        2,\n        3,\n        4,\n    )\n"
 NEW = "\n    def {0}(self):\n        return '{0}'\n"
 
 CLEAN = {
@@ -31,6 +33,7 @@ CLEAN = {
     "appended, last one edited": (HEADER + F, HEADER + F + G, HEADER + F.replace("+ 3", "+ 4"), HEADER + F.replace("+ 3", "+ 4") + G),
     "class header and method": (BASE, BASE.replace("class A:", "class A(dict):"), BASE + NEW.format("p"), BASE.replace("class A:", "class A(dict):") + NEW.format("p")),
     "reordered and edited": (BASE, HEADER + G + F + A, BASE.replace("b, b", "b"), HEADER + G.replace("b, b", "b") + F + A),
+    "reordered and both appended": (HEADER + F + G, HEADER + G + F + K, HEADER + F + G + H, HEADER + G + F + H + K),
     "blank lines and edit": (BASE, BASE.replace("\n\ndef g", "\n\n\n\ndef g"), BASE.replace("b, b", "b"), BASE.replace("\n\ndef g", "\n\n\n\ndef g").replace("b, b", "b")),
     "blank lines and edit that touch": (BASE, BASE.replace("\n\ndef g", "\n\n\n\ndef g"), BASE.replace("def g(b)", "def g(b=1)"), BASE.replace("\n\ndef g(b)", "\n\n\n\ndef g(b=1)")),
     "blank lines twice": (BASE, BASE.replace("\n\ndef g", "\ndef g"), BASE.replace("\n\ndef g", "\n\n\n\ndef g"), BASE.replace("\n\ndef g", "\n\n\n\ndef g")),
@@ -67,6 +70,10 @@ CONFLICTS = {
     "one line": (BASE, BASE.replace("x = a + 1", "x = 1"), BASE.replace("x = a + 1", "x = 2"), What.EDIT_EDIT),
     "lines inserted at one place": (BASE, BASE.replace("    y =", "    p = 1\n    y ="), BASE.replace("    y =", "    q = 1\n    y ="), What.EDIT_EDIT),
     "deleted, moved beside an addition": (HEADER + F + G, HEADER + G, HEADER + G + F + K, What.ORDER),
+    "deleted, moved between additions": (HEADER + F + G + H, HEADER + F + H, HEADER + F + H + G + K, What.ORDER),
+    "import that both stop using": (REGEX, REGEX.replace("import re\n", "import re\nimport abc\n").replace(P1, ""), REGEX.replace(P2, ""), What.GUARD),
+    "nothing left to see": ("X = 1\nY = 2\n", "X = 10\nY = 20\n", "X = 10\nY = 2\n", What.GUARD),
+    "brackets that do not pair": (CALL, CALL.replace("f(", "g(f(").replace("    )", "    ))"), CALL.replace("2,", "2,\n    )\n    y = h("), What.GUARD),
     "one name added twice": (HEADER + F, HEADER + F + K, HEADER + F + K.replace("{}", "[]"), What.ADD_ADD),
     "deleted and edited": (BASE, HEADER + G + A, BASE.replace("x = a + 1", "x = 2"), What.DELETE_EDIT),
     "class deleted, member edited": (BASE, HEADER + F + G, BASE.replace("return 2", "return 3"), What.DELETE_EDIT),
@@ -176,6 +183,14 @@ def test_a_broken_function_against_an_edit_of_it_is_refused(allow_lines: bool) -
     assert isinstance(merged, Conflict)
 
 
+def test_a_broken_function_against_an_edit_further_down_is_merged_by_lines_alone() -> None:
+    mine, head = BASE.replace("def f(a):", "def f(a:"), BASE.replace("z = y + 3", "z = y")
+    expected = mine.replace("z = y + 3", "z = y").encode()
+    assert merge_file("m.py", BASE.encode(), mine.encode(), head.encode()) == Merged(expected)
+    strict = merge_file("m.py", BASE.encode(), mine.encode(), head.encode(), allow_lines=False)
+    assert isinstance(strict, Conflict), "W4"
+
+
 def test_a_class_that_both_sides_emptied_by_half_is_not_left_without_a_body() -> None:
     base = "class A:\n    def m(self):\n        return 1\n\n    def n(self):\n        return 2\n"
     mine = "class A:\n    def m(self):\n        return 1\n"
@@ -190,8 +205,7 @@ def test_a_class_that_one_side_indents_anew_does_not_take_members_of_another_ind
         .replace("        return", "    return")
     )
     merged = merge_file("m.py", BASE.encode(), mine.encode(), (BASE + NEW.format("p")).encode())
-    if isinstance(merged, Merged):
-        ast.parse(merged.text)
+    assert isinstance(merged, Conflict), "N2: p would become a function inside n"
 
 
 @pytest.mark.parametrize("allow_lines", [True, False])
