@@ -233,7 +233,7 @@ class Data:
             self.core.stranded.add(inode)
         except Exception:  # nobody listens, and the bytes must neither be lost nor stay staged for ever
             log.exception("%s could not be committed", inode.path)
-            self._keep_refused(inode, staging)
+            self._keep_refused(inode, staging, "makfs failed; its log tells how.")
             self._give_up(inode, effects)
 
     def _give_up(self, inode: Inode, effects: Effects) -> None:
@@ -242,12 +242,19 @@ class Data:
         self.core.stranded.discard(inode)
         effects.inodes.append(inode)
 
-    def _keep_refused(self, inode: Inode, staging: Staging) -> None:
-        """Keep bytes that a fault of ours could not commit."""
+    def abandon(self, inode: Inode) -> None:
+        """Keep what is staged as a refusal: the inode's view is taken away by force."""
+        staging = inode.staging
+        if staging is not None and staging.dirty and inode.path is not None:
+            self._keep_refused(inode, staging, f"The view of {inode.view.agent} was removed by force.")
+        self._drop(inode)
+
+    def _keep_refused(self, inode: Inode, staging: Staging, why: str) -> None:
+        """Keep bytes that will not be committed."""
         assert inode.path is not None
         edit = self._edit(inode.view, inode.path, staging)
         try:
-            self.corridor.refuse(edit, self.core.file(inode.path), "makfs failed; its log tells how.", ())
+            self.corridor.refuse(edit, self.core.file(inode.path), why, ())
         except Refused:
             pass
         except (MakfsError, OSError):

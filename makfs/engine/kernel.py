@@ -181,6 +181,10 @@ class Kernel:
 
     async def remove_agent(self, name: str, force: bool = False) -> None:
         """Remove an idle view. Raises NotFound, Busy."""
+        view = self.agents.by_name.get(name)
+        if view is not None and force:
+            for inode in list(view.by_path.values()):
+                self.data.abandon(inode)
         self.agents.remove(name, force=force)
         if self.outbox is not None:
             effects = Effects(entries=[(self.agents.root_view, self.agents.root.ino, os.fsencode(name))])

@@ -8,6 +8,7 @@ K2  Nothing is removed from the repository's directory but what a commit removed
 import logging
 import os
 import stat
+from collections.abc import Mapping
 
 from makfs.engine.core import Core, content_hash
 from makfs.engine.inodes import MadeStat
@@ -30,7 +31,7 @@ def recover(core: Core) -> int:
     for path in sorted(newest):  # folders before what is in them
         revision = core.store.revision(path)
         if revision is not None and revision.kind is not FileKind.ABSENT:
-            done += _make(core, revision, before[path])
+            done += _finish_move(core, revision, before) or _make(core, revision, before[path])
     for path in sorted(newest, reverse=True):
         revision = core.store.revision(path)
         if revision is not None and revision.kind is FileKind.ABSENT:
@@ -54,6 +55,22 @@ def _hash_now(core: Core, path: str) -> bytes:
     if st is None or not stat.S_ISREG(st.st_mode):
         return b""
     return content_hash(core.backing.read(path))
+
+
+def _finish_move(core: Core, revision: Revision, before: Mapping[RepoPath, set[bytes]]) -> int:
+    """Move a file whose bytes the store does not keep: they are at the path that it was to leave."""
+    path = revision.path
+    if revision.kept or revision.kind is not FileKind.FILE or core.backing.lstat(path) is not None:
+        return 0
+    for old, hashes in before.items():
+        there = core.store.revision(old)
+        if there is None or there.kind is not FileKind.ABSENT or revision.content_hash not in hashes:
+            continue
+        if _hash_now(core, old) == revision.content_hash:
+            core.backing.make_parents(path)
+            os.rename(core.backing.at(old), core.backing.at(path))
+            return 1
+    return 0
 
 
 def _make(core: Core, revision: Revision, before: set[bytes]) -> int:
