@@ -94,15 +94,23 @@ class WriteConfig:
         high=300,
     )
     lease_s: float = _setting(
-        5.0, "How long nodes stay held after the last write to them.", unit="seconds", low=0.1, high=3600
+        5.0,
+        "How long nodes stay held after the last write to them. No effect yet: this version enforces no locks.",
+        unit="seconds",
+        low=0.1,
+        high=3600,
     )
     claim_s: float = _setting(
-        300.0, "How long an explicit claim lasts unless it is renewed.", unit="seconds", low=1, high=86400
+        300.0,
+        "How long an explicit claim lasts unless it is renewed. No effect yet: this version enforces no locks.",
+        unit="seconds",
+        low=1,
+        high=86400,
     )
     always_merge: tuple[str, ...] = _setting(
         ("CHANGELOG*", "CHANGES*", "HISTORY*", "NEWS*", "RELEASES*"),
         "Files that everybody adds to: whatever else is said, writes to them are merged. Patterns as in "
-        ".gitignore.",
+        ".gitignore. No effect yet: this version merges all writes.",
         check_item=check_glob,
     )
 
@@ -167,13 +175,14 @@ class MountConfig:
         "/etc/fuse.conf for users other than root.",
     )
     transport: Transport = _setting(
-        Transport.PYFUSE3,
-        "How the daemon talks to the kernel. pyfuse3: through libfuse. native: by itself, which takes less "
-        "CPU time.",
+        Transport.NATIVE,
+        "How the daemon talks to the kernel. native: by itself, at half the CPU time. pyfuse3: through "
+        "libfuse.",
     )
     max_waiters: int = _setting(
         256,
-        "How many operations may wait for other agents at once; one more is refused instead of waiting.",
+        "How many operations may wait for other agents at once; one more is refused instead of waiting. No "
+        "effect yet: this version enforces no locks.",
         unit="operations",
         low=1,
         high=10000,

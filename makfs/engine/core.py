@@ -104,7 +104,8 @@ class Core:
         """Return the head file of a path, made on first use."""
         file = self.files.get(path)
         if file is None:
-            revision = self.store.revision(RepoPath(path))
+            # An empty journal knows nothing: the first reading of a whole tree asks for every file.
+            revision = self.store.revision(RepoPath(path)) if self.store.head else None
             file = self.files[path] = File(RepoPath(path), version=revision.seq if revision else 0)
         return file
 

@@ -181,6 +181,9 @@ class Watcher:
         """Compare one path with what we know of it; import a difference. `made`: it was not there before."""
         core = self._core
         realm = core.classifier.realm(path, is_dir=False)
+        if realm is Realm.SCRATCH:
+            core.note_content(effects, path)
+            core.note_name(effects, path, own=None)
         if realm is not Realm.TRACKED and realm is not Realm.SHADOW:
             return
         try:
