@@ -2,7 +2,8 @@
 
 S1  Different nodes changed: each side's text is taken as it stands. One node changed by both: see `piece`.
 S2  A node that one side deleted and the other changed is a conflict; so are a class deleted with anything
-    changed inside, a node renamed by both, and a name added by both with different texts.
+    changed inside, a node that one side renamed and the other renamed or edited, and a name that both
+    added with different texts.
 S3  Siblings keep the order that `order` finds. Where both sides added at one place, definitions follow one
     another, for their order says nothing; other statements are a conflict, for theirs does.
 """
@@ -130,16 +131,14 @@ def _settle_single(draft: Draft, uid: int, base: Node | None, left: Node, side: 
 
 
 def _renames_clash(draft: Draft, uid: int, base: Node, mine: Node, head: Node) -> bool:
-    """Tell whether a rename meets another rename, or an edit that lines may not settle (S2)."""
+    """Tell whether a rename meets another rename or an edit (S2). A class's header alone may do both."""
     forest = draft.forest
     old, my, new = forest.base.name(uid), forest.mine.name(uid), forest.head.name(uid)
-    if my == new or old == my == new:
+    if my == new:
         return False
     if old not in (my, new):
         return True
-    if draft.allow_lines or base.kind is Kind.CLASS:
-        return False
-    return base.core not in (mine.core, head.core)
+    return base.kind is not Kind.CLASS and base.core not in (mine.core, head.core)
 
 
 def _parent(draft: Draft, uid: int) -> int:

@@ -4,8 +4,9 @@ W1  Never an exception, whatever the bytes. Never a result that fails the checks
     parse though mine and head do.
 W2  merge(base, mine, base) is mine; merge(base, base, head) is head; merge(base, same, same) is the same.
 W3  Where nodes give no answer and the policy allows lines, lines may: a change of structure that nodes could
-    not follow is often plain to the eye. The same checks hold. A stale copy (`piece`, P4) is never merged
-    by lines: only nodes tell it from an edit.
+    not follow is often plain to the eye. The same checks hold. Where nodes do have an answer, it stands: a
+    node renamed or deleted against a change, a name added twice, and a stale copy (`piece`, P4), which only
+    nodes tell from an edit, are never left to lines.
 W4  A version that does not parse is merged by lines; without lines, only if its nodes merge as well.
 W5  Files that are not source are merged by lines if the policy allows it; binary ones never.
 """
@@ -26,6 +27,7 @@ from makfs.syntax import identify, parses, split
 from makfs.syntax.node import Kind, Node, Source
 
 Items = tuple[ConflictItem, ...]
+_ANSWERED = frozenset({What.RENAME, What.DELETE_EDIT, What.ADD_ADD})
 _NOT_ADDED_UP = "a line would be lost or doubled"
 _CUT_OFF = "one side ends the file at a line below which the other added something"
 
@@ -127,7 +129,7 @@ def _merge(
         if is_sound(draft, text):
             return Merged(text, tuple(f"{path}::{draft.node(uid).qualname}" for uid in draft.dropped))
         items = (item(What.GUARD, path, None, "the result would not parse"),)
-    if draft.dropped or not allow_lines:
+    if draft.dropped or not allow_lines or any(each.what in _ANSWERED for each in items):
         return Conflict(items)
     return _merge_lines(path, base, mine, head, items)
 

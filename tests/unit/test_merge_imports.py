@@ -37,10 +37,10 @@ REFUSED = {
         "import os\n",
         "import os\nfrom a import x, y\n",
     ),
-    "a comment that would be lost": (
+    "comments that would be lost": (
         "from a import x\n",
         "from a import x, y  # why\n",
-        "from a import w, x\n",
+        "from a import w, x  # who\n",
     ),
     "not imports": ("import os\n", "import os\nx = 1\n", "import os\nimport sys\n"),
 }

@@ -79,6 +79,7 @@ CONFLICTS = {
     "class deleted, member edited": (BASE, HEADER + F + G, BASE.replace("return 2", "return 3"), What.DELETE_EDIT),
     "class deleted, member added": (BASE, HEADER + F + G, BASE + NEW.format("p"), What.DELETE_EDIT),
     "renamed twice": (BASE, BASE.replace("def f(", "def f1("), BASE.replace("def f(", "def f2("), What.RENAME),
+    "renamed and edited": (BASE, BASE.replace("def f(", "def ff("), BASE.replace("z = y + 3", "z = y"), What.RENAME),
     "imports that are no sets": (BASE, BASE.replace("import os", "from os import *"), BASE.replace("import os", "import os\nimport re"), What.IMPORTS),
     "both reordered": (BASE + H, HEADER + G + F + A + H, HEADER + F + A + G + H, What.ORDER),
     "statements added at one place": (HEADER + F, HEADER + "\nsetup(1)\n" + F, HEADER + "\nsetup(2)\n" + F, What.ORDER),
@@ -114,15 +115,6 @@ def test_without_lines_only_one_node_with_two_edits_is_refused(case: str) -> Non
     base, mine, head, _ = (text.encode() for text in CLEAN[case])
     merged = merge_file("m.py", base, mine, head, allow_lines=False)
     assert isinstance(merged, Conflict) == (case == "lines apart in one function")
-
-
-def test_without_lines_a_rename_against_an_edit_is_refused() -> None:
-    mine, head = BASE.replace("def f(", "def ff("), BASE.replace("z = y + 3", "z = y")
-    strict = merge_file("m.py", BASE.encode(), mine.encode(), head.encode(), allow_lines=False)
-    assert isinstance(strict, Conflict)
-    assert strict.items[0].what is What.RENAME
-    both = merge_file("m.py", BASE.encode(), mine.encode(), head.encode())
-    assert both == Merged(mine.replace("z = y + 3", "z = y").encode())
 
 
 def test_a_stale_copy_never_reverts_heads_text() -> None:
