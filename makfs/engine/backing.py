@@ -4,7 +4,8 @@ B1  A file is replaced by rename(2) of a finished temporary file: a reader sees 
 B2  Mode, owner, extended attributes and the given mtime are those of the file replaced.
 B3  What is replaced is swapped out, not overwritten: an edit that somebody made between our look and the
     rename is still there to be seen.
-B4  A listing is read anew when the directory's mtime has changed, or was too young for its clock's grain.
+B4  A listing is read anew when the directory's mtime or ctime has changed, or was too young for its
+    clock's grain.
 """
 
 import contextlib
@@ -88,7 +89,8 @@ class Backing:
     def names(self, path: str) -> list[str]:
         """Return the names in a directory, the state directory left out."""
         at = self.at(path)
-        mtime_ns = os.lstat(at).st_mtime_ns
+        st = os.lstat(at)
+        mtime_ns = max(st.st_mtime_ns, st.st_ctime_ns)  # a time that was set back hides no change
         kept = self._listings.get(path)
         if kept is not None and kept[0] == mtime_ns:
             return list(kept[1])

@@ -106,7 +106,7 @@ class Corridor:
                 edit, file, f"{edit.path} was deleted by another agent while it was being written.", ()
             )
         result, head = edit.data, b""
-        if file.deleted_by == edit.view.number and edit.base is not None and file.kept:
+        if file.deleted_by == edit.view.number and file.kept and self._others_wrote(edit, file):
             kept = self._kept_text(file)  # unlink and create again: an edit of what was there
             base = core.belief_text(file, edit.base)
             if kept is not None and base is not None and base != kept:
@@ -117,6 +117,13 @@ class Corridor:
                     raise
         like = MadeStat.like(edit.like) if edit.like else MadeStat(stat.S_IFREG | 0o644)
         return self._land(edit, file, head, result, like, effects)
+
+    @staticmethod
+    def _others_wrote(edit: Edit, file: File) -> bool:
+        """Tell whether another view committed after what the writer had read."""
+        if not isinstance(edit.base, int):
+            return edit.base is not None
+        return file.foreign_since(edit.view.number, edit.base)
 
     def _restore(self, edit: Edit, file: File, kept: bytes, effects: Effects) -> None:
         """Undo a deletion that was half of a refused edit: the other agents' text must not go with it."""
@@ -153,6 +160,8 @@ class Corridor:
         """Return the text the writer started from. Raises Refused if it is not known any more."""
         if edit.base == file.version:
             return head
+        if not is_source(file.path) and edit.base is not None and not self._others_wrote(edit, file):
+            return head  # processes of one view share a file of bytes as they do anywhere else
         if edit.base is None:
             return infer_base(self.core, file, edit.view.agent, edit.data, head)
         base = self.core.belief_text(file, edit.base)
@@ -343,6 +352,7 @@ class Corridor:
         if file.version <= 0:
             file.first = file.version
         file.version = commit.seq
+        file.changed(self._external_view.number, time.monotonic())
         core.note_content(effects, file.path)
         if state.kind is not FileKind.FILE or kind is not FileKind.FILE:
             core.left(file.path)

@@ -53,6 +53,7 @@ class File:
     source: Source | None = None  # of the head, with uids; a cache
     changed_by: int = -1  # number of the view whose commit was the last
     changed_s: float = 0.0  # when that was (monotonic)
+    commits: dict[int, int] = field(default_factory=dict)  # view's number -> its last commit, since the start
     contended_s: float = 0.0  # when it was last changed by another view than before
     owed: bytes | None = None  # committed, but not yet written through (the disk was full)
     beliefs: dict[tuple[int, int], Belief] = field(default_factory=dict)
@@ -66,10 +67,15 @@ class File:
         beliefs[view, pid] = beliefs[view, 0] = belief
 
     def changed(self, view: int, now_s: float) -> None:
-        """Note a commit."""
+        """Note that `version` is a view's commit."""
+        self.commits[view] = self.version
         if self.changed_by not in (-1, view):
             self.contended_s = now_s
         self.changed_by, self.changed_s = view, now_s
+
+    def foreign_since(self, view: int, version: int) -> bool:
+        """Tell whether another view than this has committed after a version."""
+        return any(seq > version for other, seq in self.commits.items() if other != view)
 
     def hot(self, view: int, now_s: float) -> bool:
         """Tell whether readers of a view must expect others' commits right now."""

@@ -6,6 +6,7 @@ Z1  A write to one whose head moved since it was read is refused, and its bytes 
 """
 
 import stat
+import time
 from typing import TYPE_CHECKING
 
 from makfs.engine.core import Core
@@ -54,6 +55,7 @@ def put_large(corridor: "Corridor", inode: Inode, staging: Staging, effects: Eff
     change = FileChange(RepoPath(path), state, origin=origin, write_through=False)
     commit = corridor.journal(inode.view.agent, staging.writer, (change,), "large file")
     file.version, file.source, file.deleted_by = commit.seq, None, 0
+    file.changed(inode.view.number, time.monotonic())
     file.signature = signature(done.new)
     core.backing.discard(done)
     file.believe(inode.view.number, staging.writer.pid, commit.seq)

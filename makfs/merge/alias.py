@@ -10,12 +10,17 @@ from collections.abc import Callable, Sequence
 
 import libcst as cst
 
+from makfs.syntax.by_tree import is_deep
+
+_MOST_BYTES = 100_000
 Name = tuple[str, str]  # imported name, alias or ""
 Rank = tuple[int, str]
 
 
 def rewrite_names(statement: bytes, wanted: Sequence[Name]) -> bytes | None:
     """Return the statement with exactly the `wanted` names, or None if it is not one `from` import."""
+    if len(statement) > _MOST_BYTES or is_deep(statement.decode("utf-8", "replace")):
+        return None  # libcst would take the process with it
     try:
         module = cst.parse_module(statement)
     except (cst.ParserSyntaxError, UnicodeDecodeError, ValueError):
