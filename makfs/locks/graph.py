@@ -12,7 +12,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from makfs.ids import Address, AgentId
+from makfs.locks.address import lineage
 from makfs.locks.book import Book
+from makfs.locks.modes import CLASH, INTENT
 from makfs.locks.spots import Waiting
 from makfs.locks.values import Wait
 
@@ -31,23 +33,31 @@ def closure(book: Book, start: Iterable[Waiting], *, soft: bool, until: AgentId 
     Cost: G1; nearly always a few looks, in the worst case all waiters and holders of contended addresses.
     """
     found = Closure()
+    for waiting, agent, is_hard in _walk(book, start, soft=soft):
+        (found.hard if is_hard else found.soft).setdefault(agent, waiting)
+        if is_hard and agent == until:
+            break
+    return found
+
+
+def _walk(book: Book, start: Iterable[Waiting], *, soft: bool) -> Iterator[tuple[Waiting, AgentId, bool]]:
+    """Yield the edges from the waiters and from all they lead to, as (waiter, to whom, whether hard)."""
+    reached: set[AgentId] = set()
     seen_holders: set[tuple[Address, int]] = set()
     seen_queue: dict[tuple[Address, int], int] = {}
     todo = deque(start)
-    while todo and until not in found.hard:
+    while todo:
         waiting = todo.popleft()
         for agent in _holders(book, waiting, seen_holders):
-            if agent not in found.hard:
-                found.hard[agent] = waiting
-                if agent not in found.soft:
-                    todo.extend(book.queues.get(agent, {}).values())
-        if soft:
-            for agent in _before(book, waiting, seen_queue):
-                if agent not in found.soft:
-                    found.soft[agent] = waiting
-                    if agent not in found.hard:
-                        todo.extend(book.queues[agent].values())
-    return found
+            yield waiting, agent, True
+            if agent not in reached:
+                reached.add(agent)
+                todo.extend(book.queues.get(agent, {}).values())
+        for agent in _before(book, waiting, seen_queue) if soft else ():
+            yield waiting, agent, False
+            if agent not in reached:
+                reached.add(agent)
+                todo.extend(book.queues[agent].values())
 
 
 def _holders(book: Book, waiting: Waiting, seen: set[tuple[Address, int]]) -> Iterator[AgentId]:
@@ -92,22 +102,42 @@ def is_held_up(book: Book, waiting: Waiting) -> bool:
     return False
 
 
-def clashing_waiters(book: Book, waiting: Waiting) -> Iterator[Waiting]:
-    """Yield the waiters of other agents that clash, by address, and there in order of rank."""
+def clashing_waiters(book: Book, waiting: Waiting, *, before: bool = False) -> Iterator[Waiting]:
+    """Yield the waiters of other agents that clash, by address and there by rank; or those before it."""
     for address, _, clash in waiting.needs:
         spot = book.spots.get(address)
         if spot is not None and spot.waiting & clash:
-            for _, need, other in spot.queue:
+            for rank, need, other in spot.queue:
+                if before and rank >= waiting.rank:
+                    break
                 if need & clash and other.agent != waiting.agent:
                     yield other
 
 
+def is_wanted(book: Book, agent: AgentId) -> bool:
+    """Tell whether anybody waits for something the agent holds; its own waiters may count.
+
+    Cost: the agent's grants or all waiters, whichever are fewer.
+    """
+    held = book.held.get(agent)
+    if not held or not book.waiting:
+        return False
+    if len(held) > len(book.waiting):
+        return any(agent in set(_holders(book, each, set())) for each in book.waiting.values())
+    for grant in held.values():
+        for above in lineage(grant.address):
+            clash = CLASH[grant.mode if above == grant.address else INTENT[grant.mode]]
+            if book.spots[above].waiting & clash:
+                return True
+    return False
+
+
 def may_be_waited_for(book: Book, agent: AgentId) -> bool:
-    """Tell whether an agent that waits might be waited for; False is certain. Cost: a look an address."""
+    """Tell whether an agent that waits might be waited for; False is certain. Cost: as `is_wanted`."""
     mine = book.queues.get(agent)
     if not mine:
         return False
-    return agent in book.held or any(
+    return is_wanted(book, agent) or any(
         spot.queue[-1][0] > waiting.rank and spot.waiting & clash
         for waiting in mine.values()
         for address, _, clash in waiting.needs
@@ -115,12 +145,21 @@ def may_be_waited_for(book: Book, agent: AgentId) -> bool:
     )
 
 
-def waits_for_what_is_held(book: Book, waiting: Waiting, agent: AgentId) -> bool:
-    """Tell whether the waiter's agent waits, through whatever chain, for something the agent holds."""
-    if agent not in book.held:
-        return False
-    start = book.queues[waiting.agent].values()
-    return agent in closure(book, start, soft=True, until=agent).hard
+def all_wait_for(book: Book, waiters: Iterable[Waiting], agent: AgentId) -> bool:
+    """Tell whether the agents of all these waiters wait, through whatever chains, for what the agent holds.
+
+    Cost: G1 for the first; those after it mostly wait for the first themselves.
+    """
+    known: set[AgentId] = set()
+    for waiting in waiters:
+        if waiting.agent not in known:
+            if not known and not is_wanted(book, agent):
+                return False
+            steps = _walk(book, book.queues[waiting.agent].values(), soft=True)
+            if not any(other in known or (is_hard and other == agent) for _, other, is_hard in steps):
+                return False
+            known.add(waiting.agent)
+    return True
 
 
 def is_acyclic_at(book: Book, agent: AgentId) -> bool:
@@ -131,7 +170,7 @@ def is_acyclic_at(book: Book, agent: AgentId) -> bool:
 def cycle(book: Book, waiting: Waiting, now_ns: int) -> tuple[Wait, ...]:
     """Return the deadlock that a new waiter would close, beginning with its own wait; () if none."""
     me = waiting.agent
-    if me not in book.held:
+    if not is_wanted(book, me):
         return ()
     reached = closure(book, [waiting], soft=False, until=me).hard
     if me not in reached:

@@ -111,8 +111,8 @@ class LockTable(Looking):
 
     def _behind(self, waiting: Waiting) -> tuple[Waiter, ...]:
         """Return the waiters it stands behind, each once, in order of rank."""
-        clashing = graph.clashing_waiters(self._book, waiting)
-        before = {other.rank: other.waiter for other in clashing if other.rank < waiting.rank}
+        clashing = graph.clashing_waiters(self._book, waiting, before=True)
+        before = {other.rank: other.waiter for other in clashing}
         return tuple(before[rank] for rank in sorted(before))
 
     def _grant(
@@ -314,15 +314,14 @@ class LockTable(Looking):
         self._yielding.discard(ticket)
         if graph.is_held_up(book, waiting):
             return False
-        clashing = list(graph.clashing_waiters(book, waiting))
-        for other in clashing:
-            if other.rank < waiting.rank and not graph.waits_for_what_is_held(book, other, agent):
-                return False
+        if not graph.all_wait_for(book, graph.clashing_waiters(book, waiting, before=True), agent):
+            return False
+        clashing = [other.agent for other in graph.clashing_waiters(book, waiting)]
         others = [each for each in book.queues.get(agent, {}).values() if each is not waiting]
         if clashing and others:
             # Those it clashes with would wait for it: not for one who waits for them elsewhere.
             reached = graph.closure(book, others, soft=False).hard
-            if any(other.agent in reached for other in clashing):
+            if not reached.keys().isdisjoint(clashing):
                 self._yielding.add(ticket)
                 return False
         return True
