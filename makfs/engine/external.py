@@ -148,7 +148,7 @@ class Watcher:
         return st is not None and stat.S_ISREG(st.st_mode) and st.st_nlink == 1
 
     async def _look_at_everything(self) -> None:
-        """Compare the whole tree with what is known of it, and let the kernel ask for all of it again (X3)."""
+        """Compare the whole tree with what is known, and let the kernel ask for all of it again (X3)."""
         core = self._core
         log.warning("inotify dropped events: comparing the whole repository")
         await trio.to_thread.run_sync(self._watch_tree, "")
@@ -198,7 +198,7 @@ class Watcher:
             log.info("%s in the repository was not imported: %s", path, error)
 
     def _look_below(self, path: str, effects: Effects) -> None:
-        """Where a folder was and is not: look at all that the journal has below it; no event tells of those."""
+        """Look at all that the journal has below a folder that is gone; no event tells of those."""
         core = self._core
         for revision in core.store.below(RepoPath(path)):
             if revision.path != path and revision.kind is not FileKind.ABSENT:

@@ -39,7 +39,7 @@ class GitLocks:
     def hides(self, view: View, path: str) -> bool:
         """Tell whether a look-up must not find a lock file: one to wait for.
 
-        Linux looks a name up before it makes it, and would answer EEXIST itself; so it could not be waited for.
+        Linux looks a name up before it makes it, and would answer EEXIST itself: nothing could wait.
         A lock older than the wait is shown, so that one which a crash left can be seen and removed.
         """
         if not path.endswith(".lock") or self._owners.get(path) is view:
