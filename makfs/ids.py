@@ -10,7 +10,7 @@ AgentId = NewType("AgentId", str)
 """Name of a principal with one view: 1 to 64 of `A-Za-z0-9_-` and inner dots; never `@...` or `.makfs`."""
 
 NodeUid = NewType("NodeUid", int)
-"""Identity of a node within one store, from 1 upwards; outlives edits, renames and moves. 0: not yet matched."""
+"""Identity of a node within one store, from 1 upwards; outlives edits, renames, moves. 0: not yet matched."""
 
 Seq = NewType("Seq", int)
 """Place of a commit in the journal, from 1 upwards. 0: the state before the first commit."""

@@ -95,14 +95,16 @@ class WriteConfig:
     )
     lease_s: float = _setting(
         5.0,
-        "How long nodes stay held after the last write to them. No effect yet: this version enforces no locks.",
+        "How long nodes stay held after the last write to them. No effect yet: this version enforces no "
+        "locks.",
         unit="seconds",
         low=0.1,
         high=3600,
     )
     claim_s: float = _setting(
         300.0,
-        "How long an explicit claim lasts unless it is renewed. No effect yet: this version enforces no locks.",
+        "How long an explicit claim lasts unless it is renewed. No effect yet: this version enforces no "
+        "locks.",
         unit="seconds",
         low=1,
         high=86400,

@@ -33,10 +33,7 @@ class Ready:
         state = trio.lowlevel.current_statistics()
         if state.tasks_runnable or state.seconds_to_next_deadline <= _SHORT_S:  # W1
             return False
-        for fd, _ in self._poll.poll(_SHORT_S * 1e3):
-            if fd == self._fd:
-                return True
-        return False
+        return any(fd == self._fd for fd, _ in self._poll.poll(_SHORT_S * 1000.0))
 
     async def wait(self) -> None:
         """Wait as trio does."""
