@@ -80,7 +80,7 @@ def hand() -> Iterator[Callable[[], Hand]]:
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mounted]:
-    """Serve a repository to alice and bob, for all tests of a module; in the end store and tree must agree."""
+    """Serve a repository to alice and bob, for a whole module; in the end store and tree must agree."""
     top = tmp_path_factory.mktemp("served")
     subprocess.run(["git", "init", "-q", str(top / "repo")], check=True)
     (top / "repo" / ".gitignore").write_bytes(b"*.log\n/build/\n")

@@ -63,7 +63,7 @@ class Hand:
     def answer(self) -> Any:
         """Return what the call returned. Raises OSError."""
         assert self._process.stdout is not None
-        answer = pickle.load(self._process.stdout)  # noqa: S301  our own child's
+        answer = pickle.load(self._process.stdout)
         if isinstance(answer, OSError):
             raise answer
         return answer

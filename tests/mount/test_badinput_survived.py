@@ -89,7 +89,7 @@ def test_stale_mount_of_a_killed_daemon_is_recovered_saying_so(mounted: Mounted)
 
     (mounted.alice / "README.md").write_bytes(b"# new\n")
     mounted.stop(signal.SIGKILL)
-    with pytest.raises(OSError, match="."):
+    with pytest.raises(OSError, match=r"."):
         os.listdir(mounted.mountpoint)
     code, said = makfs("mount", mounted.repo, mounted.mountpoint, "--agent", "alice")
     assert code == 0, said
@@ -149,8 +149,8 @@ def test_damaged_or_newer_store_is_refused_and_the_tree_untouched(mounted: Mount
 
 
 NAMES = [
-    b"caf\xe9.py", b"\xff\xfe", b"new\nline.py", b"tab\t", b"quote'\"", b"-dash", b" ", b"a" * 255, b"\xf0\x9f\x90\x8d.py",
-    b"back\\slash", b"%s", b"*",
+    b"caf\xe9.py", b"\xff\xfe", b"new\nline.py", b"tab\t", b"quote'\"", b"-dash", b" ", b"a" * 255,
+    b"\xf0\x9f\x90\x8d.py", b"back\\slash", b"%s", b"*",
 ]  # fmt: skip
 
 
@@ -246,8 +246,8 @@ def test_file_that_vanishes_or_changes_its_type_while_it_is_open(mounted: Mounte
     assert not (mounted.repo / "a.py").exists()
     assert (mounted.repo / "b.py").is_dir()
     assert os.readlink(mounted.repo / "c.py") == "README.md"
-    eventually(lambda: (mounted.bob / "b.py").is_dir())
-    eventually(lambda: (mounted.bob / "c.py").is_symlink())
+    eventually((mounted.bob / "b.py").is_dir)
+    eventually((mounted.bob / "c.py").is_symlink)
     eventually(lambda: not (mounted.bob / "a.py").exists())
     (mounted.bob / "a.py").write_bytes(b"X = 3\n")
     assert (mounted.repo / "a.py").read_bytes() == b"X = 3\n"

@@ -1,5 +1,6 @@
 """kill -9, half-done commits, signals, a full disk: what was accepted is there, and what was not is kept."""
 
+import contextlib
 import errno
 import json
 import os
@@ -135,7 +136,7 @@ def test_last_name_operation_is_finished_after_a_crash(mounted: Mounted, hand: H
         "create": lambda: (repo / "new.py").read_bytes() == b"N = 1\n",
         "unlink": lambda: not (repo / "y.py").exists(),
         "rename": lambda: (repo / "z.py").read_bytes() == b"Y = 1\n" and not (repo / "y.py").exists(),
-        "mkdir": lambda: (repo / "e").is_dir(),
+        "mkdir": (repo / "e").is_dir,
         "symlink": lambda: os.readlink(repo / "link") == "y.py",
         "chmod": lambda: (repo / "y.py").stat().st_mode & 0o777 == 0o755,
         "tree": lambda: (repo / "e/x.py").read_bytes() == b"X = 1\n" and not (repo / "d").exists(),
@@ -214,11 +215,8 @@ def test_view_removed_by_force_keeps_what_was_staged_as_refusals(mounted: Mounte
     assert not carol.exists()
     mounted.makfs("refusals", "show", "1", "--output", mounted.repo.parent / "rescued.py")
     assert (mounted.repo.parent / "rescued.py").read_bytes() == b"precious = 1\n"
-    worker.send("close", fd)
-    try:
-        worker.answer()
-    except OSError as error:
-        assert error.errno in (errno.EBUSY, errno.ESTALE, errno.EIO)
+    with contextlib.suppress(OSError):
+        worker.do("close", fd)
     assert b"precious" not in (mounted.repo / FILE).read_bytes()
     carol.mkdir()
     assert (carol / FILE).read_bytes() == (mounted.repo / FILE).read_bytes()
@@ -233,12 +231,10 @@ class Disk:
 
     def fill(self) -> None:
         """Leave no room."""
-        with self.filler.open("wb", buffering=0) as file:
-            try:
-                while True:
-                    file.write(bytes(1 << 16))
-            except OSError as error:
-                assert error.errno == errno.ENOSPC
+        with self.filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+            while True:
+                file.write(bytes(1 << 16))
+        assert os.statvfs(self.place).f_bavail == 0
 
     def free(self) -> None:
         self.filler.unlink()

@@ -1,4 +1,4 @@
-"""A person edits ./repo directly, mounted or not: commits of `external`, seen in all views, never overwritten."""
+"""A person edits ./repo directly, mounted or not: commits of `external`, seen in all views, kept."""
 
 import json
 import os
@@ -259,7 +259,7 @@ def test_edits_made_while_nobody_served_are_imported_at_the_next_mount(mounted: 
 def test_more_edits_at_once_than_the_queue_of_events_holds_are_all_seen(
     served: Mounted, greet: str, hand: Hands
 ) -> None:
-    """inotify drops events when the daemon does not keep up; then everything is looked at."""
+    """Inotify drops events when the daemon does not keep up; then everything is looked at."""
     top = os.path.dirname(greet)
     alice = hand()
     for number in range(20):

@@ -110,7 +110,7 @@ def test_checkout_and_stash_in_a_view_are_seen_in_the_other(mounted: Mounted) ->
 
 
 def test_status_from_two_views_in_turn_does_not_refresh_the_index(mounted: Mounted) -> None:
-    """git keeps the low 32 bits of inode numbers: if they differed, each status would read every file."""
+    """Git keeps the low 32 bits of inode numbers: if they differed, each status would read every file."""
     for place in (mounted.alice, mounted.bob, mounted.alice):
         git(place, "status", "--porcelain")
     index = mounted.repo / ".git" / "index"

@@ -61,8 +61,8 @@ def in_pieces(hand: Hand, path: Path, text: bytes) -> None:
 
 
 WAYS = [
-    by_truncating, by_shrinking, by_emptying_first, by_claude_name, by_plain_name, by_removing_first, in_place,
-    in_pieces,
+    by_truncating, by_shrinking, by_emptying_first, by_claude_name, by_plain_name, by_removing_first,
+    in_place, in_pieces,
 ]  # fmt: skip
 
 

@@ -126,7 +126,7 @@ class Caches:
         return ino
 
     def stat(self, view: str, path: str) -> StatLike:
-        """Return attributes as stat(2) would."""
+        """Return a path's attributes."""
         ino = self.at(view, path)
         return self.stat_of(ino)
 
@@ -149,6 +149,7 @@ class Caches:
             self.tender.publish_shadows(effects, min_age_s=min_age_s)
             if self.core.owed:
                 self.tender.pay(effects)
+            self.kernel.data.retry_stranded(effects)
             assert self.kernel.outbox is not None
             await self.kernel.outbox.settle(effects)
 
@@ -198,7 +199,7 @@ class Process:
         self.caller = Caller(os.getuid(), os.getgid(), FIRST_TID + number)
 
     def open(self, path: str, flags: int = os.O_RDONLY, mode: int = 0o644) -> "OpenFile":
-        """Open or make a file as open(2) does. Raises OSError."""
+        """Open or make a file. Raises OSError."""
         caches = self.caches
         parent, name = caches.folder(self.view, path)
         ino = caches.lookup(parent, name)
@@ -237,7 +238,7 @@ class Process:
             file.close()
 
     def rename(self, old: str, new: str, flags: int = 0) -> None:
-        """rename(2), renameat2(2)."""
+        """Give a path another name."""
         caches = self.caches
         (parent, name), (new_parent, new_name) = caches.folder(self.view, old), caches.folder(self.view, new)
         if not caches.lookup(parent, name):
@@ -253,7 +254,7 @@ class Process:
             caches.dentries[parent, name] = there
 
     def unlink(self, path: str) -> None:
-        """unlink(2)."""
+        """Remove a file."""
         parent, name = self.caches.folder(self.view, path)
         if not self.caches.lookup(parent, name):
             raise OSError(errno.ENOENT, os.strerror(errno.ENOENT), path)
@@ -261,7 +262,7 @@ class Process:
         self.caches.dentries.pop((parent, name), None)
 
     def mkdir(self, path: str, mode: int = 0o755) -> None:
-        """mkdir(2)."""
+        """Make a folder."""
         caches = self.caches
         parent, name = caches.folder(self.view, path)
         if caches.lookup(parent, name):
@@ -273,7 +274,7 @@ class Process:
             caches.dentries[parent, name] = ino
 
     def rmdir(self, path: str) -> None:
-        """rmdir(2)."""
+        """Remove a folder."""
         parent, name = self.caches.folder(self.view, path)
         if not self.caches.lookup(parent, name):
             raise OSError(errno.ENOENT, os.strerror(errno.ENOENT), path)
@@ -281,7 +282,7 @@ class Process:
         self.caches.dentries.pop((parent, name), None)
 
     def symlink(self, target: str, path: str) -> None:
-        """symlink(2)."""
+        """Make a symbolic link."""
         caches = self.caches
         parent, name = caches.folder(self.view, path)
         if caches.lookup(parent, name):
@@ -291,16 +292,16 @@ class Process:
         caches._refer(found)
 
     def readlink(self, path: str) -> str:
-        """readlink(2)."""
+        """Return where a link points."""
         return os.fsdecode(self.caches.fs.readlink(self.caches.at(self.view, path)))
 
     def truncate(self, path: str, size: int) -> None:
-        """truncate(2)."""
+        """Cut or extend a file."""
         ino = self.caches.at(self.view, path)
         self.set(ino, Change(size=size))
 
     def chmod(self, path: str, mode: int) -> None:
-        """chmod(2)."""
+        """Change permission bits."""
         self.set(self.caches.at(self.view, path), Change(mode=mode))
 
     def set(self, ino: int, change: Change, handle: int | None = None) -> None:
@@ -351,7 +352,7 @@ class OpenFile:
         return bytes(found)
 
     def write(self, offset: int, data: bytes) -> None:
-        """pwrite(2); with O_APPEND the offset is the end."""
+        """Write at an offset; with O_APPEND at the end."""
         caches = self.caches
         if self.flags & os.O_APPEND:
             offset = caches.stat_of(self.ino).st_size
@@ -366,19 +367,19 @@ class OpenFile:
             caches.pages[self.ino] = grown[:offset] + data + grown[offset + len(data) :]
 
     def truncate(self, size: int) -> None:
-        """ftruncate(2)."""
+        """Cut or extend the file."""
         self.process.set(self.ino, Change(size=size), self._opened.handle)
 
     def flush(self) -> None:
-        """What close(2) of a duplicate does."""
+        """Commit, as the close of a duplicate does."""
         call(self.caches.fs.flush, self._opened.handle)
 
     def fsync(self) -> None:
-        """fsync(2)."""
+        """Commit, durably."""
         call(self.caches.fs.fsync, self._opened.handle)
 
     def close(self) -> None:
-        """close(2): FLUSH, whose error the caller hears, then RELEASE, whose error nobody does."""
+        """Send FLUSH, whose error the caller hears, then RELEASE, whose error nobody does."""
         self.caches.open_files -= 1
         try:
             self.flush()

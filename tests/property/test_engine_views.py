@@ -10,7 +10,16 @@ from dataclasses import dataclass, field
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
+from hypothesis.stateful import (
+    Bundle,
+    MultipleResults,
+    RuleBasedStateMachine,
+    consumes,
+    initialize,
+    invariant,
+    multiple,
+    rule,
+)
 
 from makfs.engine import files
 from makfs.ids import RepoPath
@@ -30,7 +39,7 @@ def start_text(path: str) -> bytes:
 
 
 def edited(path: str, text: bytes, function: int, mark: bytes) -> bytes | None:
-    """Return the text with one line more, after the function's first line; None if it has no such function."""
+    """Return the text with a line more after the function's first; None if it has no such function."""
     first = b"def f%d():\n" % function if path.endswith(".py") else b"section %d\n" % function
     at = text.find(first)
     if at < 0:
@@ -41,6 +50,10 @@ def edited(path: str, text: bytes, function: int, mark: bytes) -> bytes | None:
 
 def marks(text: bytes) -> set[bytes]:
     return {line.strip().split(b" ")[0] for line in text.split(b"\n") if line.strip().startswith(b"mark_")}
+
+
+def must_be_busy(error: OSError) -> None:
+    assert error.errno == errno.EBUSY, error
 
 
 @dataclass(eq=False)
@@ -69,7 +82,7 @@ class Views(RuleBasedStateMachine):
     begun: Bundle[Begun] = Bundle("begun")
 
     @initialize(target=workers, hot=st.booleans())
-    def serve(self, hot: bool) -> object:
+    def serve(self, hot: bool) -> MultipleResults[Worker]:
         self.hot_s, files.HOT_S = files.HOT_S, files.HOT_S if hot else 0.0
         self.folder = temporary_folder()
         self.repo = self.folder / "repo"
@@ -110,7 +123,7 @@ class Views(RuleBasedStateMachine):
         try:
             getattr(self, f"_{style}")(worker.process, path, new)
         except OSError as error:
-            assert error.errno == errno.EBUSY, error
+            must_be_busy(error)
             self.refused.add(b"mark_" + mark)
             assert not fresh or self.open, "a write of what was just read was refused, and nobody else writes"
         else:
@@ -151,12 +164,12 @@ class Views(RuleBasedStateMachine):
 
     @staticmethod
     def _remake(process: Process, path: str, text: bytes) -> None:
-        """git's way of changing a file: remove it and make it again."""
+        """Git's way of changing a file: remove it and make it again."""
         process.unlink(path)
         process.write(path, text, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
 
     @rule(target=begun, worker=workers, path=st.sampled_from(PATHS), function=st.integers(0, FUNCTIONS - 1))
-    def begin(self, worker: Worker, path: str, function: int) -> object:
+    def begin(self, worker: Worker, path: str, function: int) -> MultipleResults[Begun] | Begun:
         """Write, but do not close yet."""
         text, mark = worker.remembers.get(path), self.mark()
         new = edited(path, text, function, mark) if text is not None else None
@@ -167,7 +180,7 @@ class Views(RuleBasedStateMachine):
         try:
             file.write(0, new)
         except OSError as error:  # early: no continuation could be accepted
-            assert error.errno == errno.EBUSY
+            must_be_busy(error)
             self.refused.add(b"mark_" + mark)
             with contextlib.suppress(OSError):
                 file.close()
@@ -184,7 +197,7 @@ class Views(RuleBasedStateMachine):
         try:
             write.file.close()
         except OSError as error:
-            assert error.errno == errno.EBUSY, error
+            must_be_busy(error)
             self.refused.add(write.mark)
         else:
             if self.caches.core.backing.lstat(write.path):
@@ -237,7 +250,7 @@ class Views(RuleBasedStateMachine):
 
     @rule(worker=workers)
     def rename_there_and_back(self, worker: Worker) -> None:
-        """A file keeps its marks, and processes what they believe, when it moves."""
+        """Move a file: it keeps its marks, and processes what they believe."""
         if self.open:
             return
         worker.process.rename("pkg/b.py", "c.py")
@@ -254,7 +267,7 @@ class Views(RuleBasedStateMachine):
         worker.process.chmod(path, mode)
 
     def _workers(self) -> list[Worker]:
-        return [value for name, value in self.names_to_values.items() if isinstance(value, Worker)]
+        return [value for value in self.names_to_values.values() if isinstance(value, Worker)]
 
     # ---- time
 
@@ -321,7 +334,7 @@ class Views(RuleBasedStateMachine):
             remove(self.folder)
 
     def _check_the_past(self) -> None:
-        """A path at a seq is what it was when that seq was the head."""
+        """See that a path at a seq is what it was when that seq was the head."""
         store = self.caches.core.store
         for seq, texts in self.seen.items():
             for path, text in texts.items():
@@ -329,7 +342,7 @@ class Views(RuleBasedStateMachine):
                 assert b"".join(node.text for node in nodes) == text, (seq, path)
 
     def _check_refusals(self) -> None:
-        """Each refused mark is in a refusal's bytes, and the view it was refused to can say why."""
+        """See that each refused mark is in a refusal's bytes."""
         store = self.caches.core.store
         kept = [store.refusal(refusal.number) for refusal in store.refusals(limit=10_000)]
         texts = [refusal.mine for refusal in kept if refusal is not None]
