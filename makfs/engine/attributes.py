@@ -42,6 +42,8 @@ class Attributes:
         st = None if staging is not None and staging.new else self.core.backing.lstat(inode.path)
         if staging is not None:
             return _staged_stat(staging, st)
+        if st is None and inode.opens:  # gone behind us: to who has it open it is an orphan already
+            return self._orphan_stat(inode)
         if st is None:
             raise oserror(errno.ENOENT, inode.path)
         if stat.S_ISDIR(st.st_mode) is not inode.is_dir:  # somebody replaced it; the kernel looks it up again

@@ -239,7 +239,7 @@ class Core:
             if inode is None or inode.is_dir is but_dir:
                 continue
             if inode.staging is None or not inode.staging.dirty:
-                view.orphan(inode)
+                view.orphan(inode, elsewhere=True)
 
     def adopt(self, path: str, st: os.stat_result | None) -> None:
         """Note the backing file's state as our own doing (F2)."""

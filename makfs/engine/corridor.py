@@ -189,6 +189,8 @@ class Corridor:
         file = core.file(path)
         if edit.new or edit.base is None or edit.base == file.version:
             return
+        if file.owed is None and core.backing.lstat(path) is None:
+            self.refuse(edit, file, f"{path} was deleted by another agent while it was being written.", ())
         base = core.belief_text(file, edit.base)
         head = core.head_text(path)
         if base is not None and base != head:

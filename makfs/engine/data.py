@@ -308,6 +308,8 @@ class Data:
                 inode.staging.done.set()
             inode.staging.close()
             inode.staging = None
+            if inode.path is not None and self.core.backing.lstat(inode.path) is None:
+                inode.view.orphan(inode)  # it kept its path for its writer alone
 
     def commit(self, inode: Inode, effects: Effects) -> None:
         """Carry an inode's staged bytes through the corridor. Raises Refused, OSError."""

@@ -205,8 +205,10 @@ class FileSystem(Looking):
             return self._opened(BytesHandle(inode, text), direct_io=not past)
         if writing and inode.view.upper is None:
             raise oserror(errno.EROFS)
-        if inode.path is None and inode.orphan_fd < 0 and inode.staging is None:
-            raise oserror(errno.ENOENT)
+        if inode.path is None and (
+            (inode.displaced and writing) or (inode.orphan_fd < 0 and inode.staging is None)
+        ):
+            raise oserror(errno.ESTALE if inode.displaced else errno.ENOENT)  # ESTALE: look the name up again
         return await self._open_live(inode, flags, caller)
 
     async def _open_live(self, inode: Inode, flags: int, caller: Caller) -> Opened:

@@ -125,8 +125,8 @@ class Inode:
     """One file or directory of one view, as the kernel knows it."""
 
     __slots__ = (
-        "_staging", "closed", "ino", "is_dir", "judged", "kind", "last_stat", "lookups", "opens", "orphan_fd",
-        "path", "pinned", "realm", "shown", "still_until", "suspended", "view", "young_until",
+        "_staging", "closed", "displaced", "ino", "is_dir", "judged", "kind", "last_stat", "lookups", "opens",
+        "orphan_fd", "path", "pinned", "realm", "shown", "still_until", "suspended", "view", "young_until",
     )  # fmt: skip
 
     def __init__(self, ino: int, view: "View", path: str, realm: Realm, is_dir: bool) -> None:
@@ -147,6 +147,7 @@ class Inode:
         self.closed: trio.Event | None = None  # somebody waits for that reader to close it
         self.kind = 0  # S_IFMT of the mode that the kernel was told, once pinned
         self.pinned = False  # the kernel holds its name without a time-out
+        self.displaced = False  # an orphan by another view's doing: the kernel may still hold its name
         self.orphan_fd = -1  # the file of an orphan that somebody has open
 
     @property

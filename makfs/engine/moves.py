@@ -169,7 +169,8 @@ class Moves:
         for number, handle in self.handles.items():
             if handle.inode is inode and isinstance(handle, RealHandle):
                 os.close(handle.fd)
-                self.handles[number] = TrackedHandle(self.core, inode, handle.flags, handle.tid)
+                tracked = self.handles[number] = TrackedHandle(self.core, inode, handle.flags, handle.tid)
+                tracked.cached = True  # as it was opened; a handler of a cached write must not wait
 
     def _reopen_real(self, inode: Inode, target: str) -> None:
         """Let those who have a tracked file open go on with the private file it became."""

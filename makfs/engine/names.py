@@ -166,24 +166,27 @@ class Names:
         file.deleted_by = view.number
         core.note_name(effects, path, own=view)
         for other in core.views.values():
-            inode = other.by_path.get(path)
+            inode = other.tracked(path)
             if inode is None:
                 continue
             staged = inode.staging is not None and inode.staging.dirty
             if other is view or not staged:
                 self.keep(inode)
-                other.orphan(inode)
+                other.orphan(inode, elsewhere=other is not view)
                 if other is not view:
                     effects.attributes.append(inode.ino)
         core.table.removed(path)
 
-    def keep(self, inode: Inode) -> None:
-        """Keep attributes and bytes of a file about to become an orphan for those who have it open."""
+    def keep(self, inode: Inode, *, replaced: bool = False) -> None:
+        """Keep attributes and bytes of a file about to become an orphan for those who have it open.
+
+        Of one that is `replaced` also for those who are about to open it: there is no moment without a file.
+        """
         st = self.core.backing.lstat(inode.path) if inode.path is not None else None
         if st is None or inode.path is None:  # a staged file that is nowhere yet
             return
         inode.last_stat = MadeStat.like(st)
-        if inode.opens and stat.S_ISREG(st.st_mode):
+        if (inode.opens or replaced) and stat.S_ISREG(st.st_mode):
             flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
             inode.drop_orphan_fd()
             with contextlib.suppress(OSError):  # made unreadable meanwhile: open handles have it still

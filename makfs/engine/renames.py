@@ -134,8 +134,8 @@ class Renames:
             view.agent, maker.writer, tuple(changes), f"rename {old}{slash} -> {new}{slash}"
         )
         for other in core.views.values():
-            if (target := other.by_path.get(new)) is not None:
-                self.names.keep(target)
+            if (target := other.tracked(new)) is not None:
+                self.names.keep(target, replaced=True)
         os.rename(core.backing.at(old), core.backing.at(new))
         view.commits += 1
         self._displace(view, old, new, effects)
@@ -175,11 +175,11 @@ class Renames:
         A file that another view is writing keeps it: its writer is merged onto what has come, or told (M3).
         """
         for other in self.core.views.values():
-            target = other.by_path.get(new)
+            target = other.tracked(new)
             if target is None:
                 continue
             if other is view or target.staging is None or not target.staging.dirty:
-                other.orphan(target)
+                other.orphan(target, elsewhere=other is not view)
                 if other is not view:
                     effects.attributes.append(target.ino)
                 continue
@@ -187,7 +187,7 @@ class Renames:
             source = other.by_path.get(old)
             if source is not None:
                 self.names.keep(source)
-                other.orphan(source)
+                other.orphan(source, elsewhere=True)
 
     def _names_moved(self, view: View, steps: Sequence[Pair], effects: Effects, *, folders: bool) -> None:
         """Move paths, and all below them, one after another, in every view's tables (M1)."""
@@ -197,7 +197,7 @@ class Renames:
             if folders:
                 known |= {path: now for path in other.by_path if (now := _after(path, steps)) != path}
             for old, new in steps:
-                other.moved(old, new, folder=folders)
+                _move_in(other, old, new, folder=folders)
             if folders and other.upper is not None:
                 other.upper.renamed_folders([_real_step(step) for step in steps])
         core.table.moved(list(known.items()))
@@ -212,7 +212,8 @@ class Renames:
             core.files[old] = File(RepoPath(old), version=seq, deleted_by=-1)
         for file, old, new in taken:
             version = file.version
-            file.path, file.version, file.source = RepoPath(new), seq, None
+            core.remember(file, None)
+            file.path, file.version = RepoPath(new), seq
             st = core.backing.lstat(new)
             file.signature = signature(st) if st is not None and stat.S_ISREG(st.st_mode) else None
             core.files[new] = file
@@ -268,6 +269,18 @@ class Renames:
             if old not in targets
         ]
         return tuple(changes)
+
+
+def _move_in(view: View, old: str, new: str, *, folder: bool) -> None:
+    """Move a tracked path in one view, in which either name may be a private file's."""
+    inode = view.by_path.get(old)
+    if inode is not view.tracked(old):
+        return
+    if view.by_path.get(new) is not view.tracked(new):
+        if inode is not None:
+            view.orphan(inode, elsewhere=True)
+        return
+    view.moved(old, new, folder=folder)
 
 
 def _after(path: str, steps: Iterable[Pair]) -> str:

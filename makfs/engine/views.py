@@ -45,8 +45,14 @@ class View:
         self.by_path[path] = inode
         return inode
 
-    def orphan(self, inode: Inode) -> None:
-        """Take the inode's path away: it is unlinked or renamed over (I3)."""
+    def tracked(self, path: str) -> Inode | None:
+        """Return the path's inode unless it is a private file, which hides what the head has there."""
+        inode = self.by_path.get(path)
+        return inode if inode is None or inode.realm in (Realm.TRACKED, Realm.GIT) else None
+
+    def orphan(self, inode: Inode, *, elsewhere: bool = False) -> None:
+        """Take the inode's path away: it is unlinked or renamed over (I3), `elsewhere` if by another view."""
+        inode.displaced = elsewhere
         if inode.path is not None and self.by_path.get(inode.path) is inode:
             del self.by_path[inode.path]
         inode.path = None
