@@ -10,6 +10,7 @@ import errno
 import logging
 import os
 import stat
+import time
 from dataclasses import dataclass
 
 import trio
@@ -28,7 +29,7 @@ _MASK = (
     Mask.CLOSE_WRITE | Mask.MOVED_FROM | Mask.MOVED_TO | Mask.CREATE | Mask.DELETE | Mask.ATTRIB
     | Mask.ONLYDIR | Mask.DONT_FOLLOW
 )  # fmt: skip
-_BATCH = 256  # paths looked at between two turns of other tasks
+_TURN_S = 0.002  # an import of many files lets others run so often
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,27 @@ class Hint:
     new_folder: bool = False
     made: bool = False  # not there before
     unfinished: bool = False  # somebody has just made the file and is going to write it
+
+
+class _Turn:
+    """A stretch of looking, kept short: readers and writers wait for it."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+        self._until = time.monotonic() + _TURN_S
+        self.effects = Effects()
+
+    async def rest(self) -> None:
+        """Let others run if it is time; after this, shared state may be another (E3)."""
+        if time.monotonic() >= self._until:
+            await self.end()
+            self._until = time.monotonic() + _TURN_S
+
+    async def end(self) -> None:
+        """Tell the kernel what was found so far."""
+        effects, self.effects = self.effects, Effects()
+        await self._outbox.settle(effects)
+        await trio.lowlevel.checkpoint()
 
 
 class Watcher:
@@ -122,25 +144,26 @@ class Watcher:
         if self._dropped:
             self._dropped = False
             await self._look_at_everything()
-        for at in range(0, len(hints), _BATCH):
-            effects = Effects()
-            for hint in hints[at : at + _BATCH]:
-                self._follow(hint, effects)
-            await self._outbox.settle(effects)
+        turn = _Turn(self._outbox)
+        for hint in hints:
+            await self._follow(hint, turn)
+            await turn.rest()
+        await turn.end()
 
-    def _follow(self, hint: Hint, effects: Effects) -> None:
+    async def _follow(self, hint: Hint, turn: _Turn) -> None:
         path = hint.path
         if hint.unfinished and self._is_being_made(path):
             self._unfinished.add(path)
-            self._core.note_name(effects, path, own=None)
+            self._core.note_name(turn.effects, path, own=None)
             return
         made = hint.made or path in self._unfinished
         self._unfinished.discard(path)
         if hint.new_folder and self._watched(path):
             self._watch_tree(path)
             for below, _ in self._core.backing.walk(path):
-                self._look(below, effects)
-        self._look(path, effects, made=made)
+                self._look(below, turn.effects)
+                await turn.rest()
+        self._look(path, turn.effects, made=made)
 
     def _is_being_made(self, path: str) -> bool:
         """Tell whether CLOSE_WRITE will follow: not for links, hard links and special files."""
@@ -156,26 +179,23 @@ class Watcher:
         paths.update(core.files, *(view.by_path for view in core.views.values()))
         paths.update(path for path, _ in core.backing.walk("") if self._watched(path))
         paths.discard("")
-        ordered = sorted(paths)
-        for at in range(0, len(ordered), _BATCH):
-            effects = Effects()
-            for path in ordered[at : at + _BATCH]:
-                if path in core.files or core.store.revision(RepoPath(path)) is not None:
-                    self._look(path, effects)
-                core.note_content(effects, path)
-                core.note_name(effects, path, own=None)
-            await self._outbox.settle(effects)
+        turn = _Turn(self._outbox)
+        for path in sorted(paths):
+            if path in core.files or core.store.revision(RepoPath(path)) is not None:
+                self._look(path, turn.effects)
+            core.note_content(turn.effects, path)
+            core.note_name(turn.effects, path, own=None)
+            await turn.rest()
+        await turn.end()
 
     async def _reconcile_all(self) -> None:
         """Compare every recorded path with the repository: edits made while nobody served it."""
-        revisions = [revision.path for revision in self._core.store.below(RepoPath(""))]
-        for at in range(0, len(revisions), _BATCH):
-            effects = Effects()
-            for path in revisions[at : at + _BATCH]:
-                if path not in self._core.files:
-                    self._look(path, effects)
-            await self._outbox.settle(effects)
-            await trio.lowlevel.checkpoint()
+        turn = _Turn(self._outbox)
+        for revision in self._core.store.below(RepoPath("")):
+            if revision.path not in self._core.files:
+                self._look(revision.path, turn.effects)
+                await turn.rest()
+        await turn.end()
 
     def _look(self, path: str, effects: Effects, *, made: bool = True) -> None:
         """Compare one path with what we know of it; import a difference. `made`: it was not there before."""

@@ -76,10 +76,10 @@ def test_refused_bytes_are_kept_and_the_reason_is_told_in_the_view_and_by_the_co
 def test_clash_is_told_once(served: Mounted, greet: str, hand: Hands) -> None:
     alice, bob = hand(), hand()
     _, theirs = clash(served, greet, alice, bob)
-    before = len(json.loads(served.makfs("refusals", "--json", "--limit", "1000")))
+    before = len(json.loads(served.makfs("refusals", "--json", "-n", "1000")))
     with pytest.raises(OSError, match="busy"):
         bob.write(served.bob / greet, theirs)
-    assert len(json.loads(served.makfs("refusals", "--json", "--limit", "1000"))) == before + 1
+    assert len(json.loads(served.makfs("refusals", "--json", "-n", "1000"))) == before + 1
 
 
 def test_edit_done_again_on_what_the_file_says_now_is_accepted(

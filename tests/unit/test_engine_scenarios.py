@@ -83,9 +83,11 @@ class Stage:
         elif what == "removes":
             process.unlink(path)
         elif what == "renames":
-            process.rename(*path.split(" to "))
+            old, new = path.split(" to ")
+            process.rename(old, new)
         elif what == "exchanges":
-            process.rename(*path.split(" and "), RENAME_EXCHANGE)  # type: ignore[misc]
+            one, other = path.split(" and ")
+            process.rename(one, other, RENAME_EXCHANGE)
         elif what == "makes":
             process.write(path, plain(how))
         elif what == "begins":
