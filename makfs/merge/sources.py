@@ -6,6 +6,7 @@ S2  A node that one side deleted and the other changed is a conflict; so are a c
     added with different texts.
 S3  Siblings keep the order that `order` finds. Where both sides added at one place, definitions follow one
     another, for their order says nothing; other statements are a conflict, for theirs does.
+S4  An addition whose neighbours on its own side the other side deleted has lost its place: a conflict.
 """
 
 from collections.abc import Callable, Sequence

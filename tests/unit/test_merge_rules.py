@@ -79,6 +79,7 @@ CONFLICTS = {
     "class deleted, member edited": (BASE, HEADER + F + G, BASE.replace("return 2", "return 3"), What.DELETE_EDIT),
     "class deleted, member added": (BASE, HEADER + F + G, BASE + NEW.format("p"), What.DELETE_EDIT),
     "renamed twice": (BASE, BASE.replace("def f(", "def f1("), BASE.replace("def f(", "def f2("), What.RENAME),
+    "class renamed twice": (BASE, BASE.replace("class A", "class B"), BASE.replace("class A", "class C"), What.RENAME),
     "renamed and edited": (BASE, BASE.replace("def f(", "def ff("), BASE.replace("z = y + 3", "z = y"), What.RENAME),
     "imports that are no sets": (BASE, BASE.replace("import os", "from os import *"), BASE.replace("import os", "import os\nimport re"), What.IMPORTS),
     "both reordered": (BASE + H, HEADER + G + F + A + H, HEADER + F + A + G + H, What.ORDER),
