@@ -131,8 +131,9 @@ class FileSystem(Looking):
             raise oserror(errno.EXDEV, path)
         if inode.path is None or realm not in REAL or source is not realm:
             raise oserror(errno.EPERM, path)
-        async with self._name_operation(folder.view):
+        async with self._name_operation(folder.view) as effects:
             self.real.link(folder.view, inode.path, path, realm)
+            effects.attributes.append(ino)
         return self._made(folder, name)
 
     async def unlink(self, parent: int, name: str, caller: Caller) -> None:

@@ -137,8 +137,11 @@ class Names:
         if view.upper is not None and view.upper.tops.get(path):
             return True
         return any(
-            inode.staging is not None and inode.staging.new and parent_of(inode.path or "") == path
-            for inode in view.below(path)
+            inode.path is not None
+            and inode.staging is not None
+            and inode.staging.new
+            and parent_of(inode.path) == path
+            for inode in view.staged
         )
 
     def _delete(self, view: View, path: str, maker: Maker, effects: Effects) -> None:

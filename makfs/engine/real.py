@@ -279,7 +279,8 @@ class Real:
             for source, target in ((old, hidden), (new, old), (hidden, new)):
                 view.moved(source, target)
             return
+        moving = view.by_path.get(old)
         target_inode = view.by_path.get(new)
         if target_inode is not None:
             view.orphan(target_inode)
-        view.moved(old, new)
+        view.moved(old, new, folder=moving is None or moving.is_dir)

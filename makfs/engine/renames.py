@@ -117,7 +117,7 @@ class Renames:
             return
         if target is not None:
             view.orphan(target)
-        view.moved(old, new)
+        view.moved(old, new, folder=False)
         source.realm = Realm.TRACKED
 
     # ---- move

@@ -101,7 +101,7 @@ class Tree:
         if realm is Realm.GIT:
             return Found(inode, st, 0.0, 0.0)
         if realm is Realm.SCRATCH:
-            return Found(inode, st, SHARED_S, SHARED_S)
+            return Found(inode, st, SHARED_S, 0.0 if _linked(st) else SHARED_S)
         shown: StatLike = st
         if inode.shown is not None or self.core.owed:
             shown = self.attributes.stat(inode)
@@ -130,14 +130,17 @@ class Tree:
         inode.realm = realm
         entry_s = 0.0 if realm is Realm.SHADOW else FOREVER_S if private else SHARED_S
         inode.pinned = entry_s > 0
-        return Found(inode, st, entry_s, FOREVER_S if private else SHARED_S)
+        attr_s = 0.0 if _linked(st) else FOREVER_S if private else SHARED_S
+        return Found(inode, st, entry_s, attr_s)
 
     def stat(self, inode: Inode) -> tuple[StatLike, float]:
         """Return an inode's attributes and their time-out. Raises OSError."""
         if inode.staging is not None:
             return self.attributes.stat(inode), FOREVER_S
         if inode.realm in REAL:
-            return self.real.stat(inode), 0.0 if inode.realm is Realm.GIT else SHARED_S
+            st = self.real.stat(inode)
+            elsewhere = inode.realm is Realm.GIT or inode.path is None or _linked(st)  # may it change unseen?
+            return st, 0.0 if elsewhere else SHARED_S
         return self.attributes.stat(inode), FOREVER_S
 
     def names(self, inode: Inode) -> list[str]:
@@ -169,3 +172,8 @@ class Tree:
             if name and folder == path:
                 found.append(name)
         return found
+
+
+def _linked(st: StatLike) -> bool:
+    """Tell whether a file has other names: each is an inode to the kernel, which must ask for news of it."""
+    return stat.S_ISREG(st.st_mode) and st.st_nlink > 1

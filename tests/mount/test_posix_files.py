@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.mount.conftest import Same
-from tests.mount.mounted import in_child, outcome
+from tests.mount.mounted import Mounted, in_child, outcome
 
 pytestmark = pytest.mark.mount
 WRITE = os.O_WRONLY | os.O_CREAT
@@ -296,3 +296,21 @@ def test_file_of_each_mode_is_made_and_changed(same: Same) -> None:
         return seen
 
     assert same(scenario)
+
+
+@pytest.mark.parametrize("place", [".git/linked", "ignored"])
+def test_hard_links_of_untracked_files_show_each_others_bytes_at_once(shared: Mounted, place: str) -> None:
+    (shared.alice / ".gitignore").write_bytes(b"/ignored/\n")
+    folder = shared.alice / place
+    folder.mkdir()
+    (folder / "one").write_bytes(b"first")
+    reader = os.open(folder / "one", os.O_RDONLY)
+    assert os.pread(reader, 100, 0) == b"first"
+    os.link(folder / "one", folder / "two")
+    assert [(folder / name).stat().st_nlink for name in ("one", "two")] == [2, 2]
+    with open(folder / "two", "ab") as file:
+        file.write(b" and more" * 1000)
+    assert os.pread(reader, 10_000, 0) == (folder / "one").read_bytes() == b"first" + b" and more" * 1000
+    os.close(reader)
+    os.unlink(folder / "one")
+    assert (folder / "two").stat().st_nlink == 1
