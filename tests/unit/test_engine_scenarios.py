@@ -107,10 +107,11 @@ class Stage:
             process.write(temporary, text)
             process.rename(temporary, path)
             return
-        assert what in ("writes", "remakes"), what
+        assert what in ("writes", "remakes", "rewrites"), what
         if what == "remakes":
             process.unlink(path)
-        process.write(path, text)
+        flags = os.O_RDWR if what == "rewrites" else os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+        process.write(path, text, flags)
 
     def look(self, line: str) -> None:
         """Compare every view and the repository with what a line says of a file."""
