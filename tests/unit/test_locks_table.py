@@ -301,3 +301,24 @@ def test_grant_is_a_value() -> None:
     assert isinstance(grant, Grant)
     with pytest.raises(AttributeError):
         grant.mode = READ  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("held", Mode)
+@pytest.mark.parametrize("asked", Mode)
+def test_holding_a_file_covers_its_nodes_as_its_mode_says(held: Mode, asked: Mode) -> None:
+    table = LockTable()
+    ask(table, ALICE, "a.py", mode=held)
+    covers = held is Mode.X or (held in (Mode.S, Mode.SIX) and asked in (Mode.S, Mode.IS))
+    assert (table.covering(ALICE, F, asked, now_ns=0) is not None) == covers
+    assert table.covering(BOB, F, asked, now_ns=0) is None
+    assert table.covering(ALICE, Address("b.py::f"), asked, now_ns=0) is None
+
+
+def test_late_release_does_not_end_what_the_agent_was_given_meanwhile() -> None:
+    table = LockTable()
+    ask(table, ALICE, F, mode=READ)
+    ask(table, BOB, F, mode=READ)
+    ask(table, ALICE, F, now_s=1, wait_s=15)
+    events = table.release(ALICE, [F], now_ns=6 * SECOND)
+    assert [event.what for event in events] == [What.EXPIRED, What.EXPIRED, What.PROMOTED]
+    assert [grant.claim for grant in table.grants_of(ALICE, now_ns=6 * SECOND)] == [Claim(F, WRITE)]
