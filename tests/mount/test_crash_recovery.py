@@ -255,25 +255,25 @@ def test_full_disk_is_told_to_the_writer_and_nothing_is_lost(disk: Disk, tmp_pat
     repo, work = disk.place / "repo", tmp_path / "work"
     repo.mkdir()
     work.mkdir()
-    (repo / "a.py").write_bytes(b"X = 1\n")
+    (repo / "a.txt").write_bytes(b"X = 1\n")
     mounted = Mounted(repo, work)
     mounted.start()
     try:
         alice, bob = hand(), hand()
         alice.write(mounted.alice / "b.py", b"Y = 1\n")
         disk.fill()
-        new = b"".join(b"X%d = 1\n" % number for number in range(4_000))
-        fd = alice.open(mounted.alice / "a.py", os.O_WRONLY | os.O_TRUNC)
+        new = os.urandom(1 << 19).hex().encode()  # more than a log has to spare
+        fd = alice.open(mounted.alice / "a.txt", os.O_WRONLY | os.O_TRUNC)
         alice.do("write", fd, new)
         with pytest.raises(OSError, match="space") as caught:
             alice.do("close", fd)
         assert caught.value.errno == errno.ENOSPC
-        assert bob.read(mounted.bob / "a.py") == b"X = 1\n"
-        assert (repo / "a.py").read_bytes() == b"X = 1\n"
-        assert "a.py" in mounted.makfs("status")
+        assert bob.read(mounted.bob / "a.txt") == b"X = 1\n"
+        assert (repo / "a.txt").read_bytes() == b"X = 1\n"
+        assert "a.txt" in mounted.makfs("status")
         disk.free()
-        eventually(lambda: (repo / "a.py").read_bytes() == new, "the commit after space was freed")
-        assert bob.read(mounted.bob / "a.py") == new
+        eventually(lambda: (repo / "a.txt").read_bytes() == new, "the commit after space was freed")
+        assert bob.read(mounted.bob / "a.txt") == new
         bob.write(mounted.bob / "b.py", b"Y = 2\n")
         assert (repo / "b.py").read_bytes() == b"Y = 2\n"
         mounted.stop()
