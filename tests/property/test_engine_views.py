@@ -118,8 +118,9 @@ class Views(RuleBasedStateMachine):
             self.read(worker, path)
         text, mark = worker.remembers.get(path, b""), self.mark()
         new = edited(path, text, function, mark)
-        if new is None or not self.caches.core.backing.lstat(path):
-            return
+        busy = {(each.worker.process.view, each.path) for each in self.open}
+        if new is None or not self.caches.core.backing.lstat(path) or (worker.process.view, path) in busy:
+            return  # two writers of one view overwrite each other, as anywhere: POSIX promises no more
         try:
             getattr(self, f"_{style}")(worker.process, path, new)
         except OSError as error:
