@@ -95,6 +95,12 @@ class Stage:
             self.open[who].write(0, plain(how))
         elif what == "ends":
             self.open.pop(who).close()
+        elif what == "updates":
+            file = process.open(path, os.O_RDWR)
+            text = changed(file.read(), how)
+            file.write(0, text)
+            file.close()
+            self.remembered[who, path] = text
         else:
             text = changed(self.remembered[who, path], how)
             self.write(process, what, path, text)
