@@ -5,6 +5,7 @@ S2  "ready" is told when a system call on the mountpoint has been answered by th
 S3  One SIGTERM ends in order; a second one at once, which loses no commit: the journal holds them.
 """
 
+import gc
 import logging
 import os
 import signal
@@ -97,6 +98,10 @@ def run(settings: Settings, rooms: Rooms, tell: Callable[[str], None]) -> None:
     kernel = rooms.open_kernel(
         settings.repo, settings.mountpoint, settings.config, settings.agents, _log_progress
     )
+    # A first look at a large tree makes tens of thousands of objects that stay: collecting at every 700 of
+    # them (the default) looks at all the others again and again.
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
     try:
         trio.run(_Supervisor(settings, rooms, kernel, tell).supervise)
     finally:
