@@ -109,9 +109,12 @@ class Corridor:
         if file.deleted_by == edit.view.number and file.kept and self._others_wrote(edit, file):
             kept = self._kept_text(file)  # unlink and create again: an edit of what was there
             base = core.belief_text(file, edit.base)
-            if kept is not None and base is not None and base != kept:
+            if kept is not None and base != kept:
                 try:
-                    result = self._merge_texts(edit, file, base, kept)
+                    if base is None:
+                        self._refuse_unknown(edit, file)
+                    else:
+                        result = self._merge_texts(edit, file, base, kept)
                 except Refused:
                     self._restore(edit, file, kept, effects)
                     raise
@@ -166,10 +169,14 @@ class Corridor:
             return infer_base(self.core, file, edit.view.agent, edit.data, head)
         base = self.core.belief_text(file, edit.base)
         if base is None:
-            why = f"{file.path} changed in the repository since it was read, and what was read is not kept."
-            self.refuse(edit, file, why, ())
+            self._refuse_unknown(edit, file)
             raise AssertionError("refuse raises")
         return base
+
+    def _refuse_unknown(self, edit: Edit, file: File) -> None:
+        """Refuse a write that began from a text which nobody kept."""
+        why = f"{file.path} changed in the repository since it was read, and what was read is not kept."
+        self.refuse(edit, file, why, ())
 
     def _merge_texts(self, edit: Edit, file: File, base: bytes, head: bytes) -> bytes:
         """Merge three texts. Raises Refused with the conflicts' sentences."""
