@@ -24,7 +24,7 @@ from makfs.engine.nodes import Revised, revise
 from makfs.engine.procs import Writer
 from makfs.engine.through import Through
 from makfs.engine.views import View
-from makfs.errors import Refused
+from makfs.errors import NotFound, NotKept, Refused
 from makfs.ids import EXTERNAL, AgentId, RepoPath, Seq
 from makfs.merge import Conflict, ConflictItem
 from makfs.store.model import Commit, CommitDraft, FileChange, FileKind, FileState, Refusal
@@ -140,8 +140,6 @@ class Corridor:
 
     def _kept_text(self, file: File) -> bytes | None:
         """Return the text of a deleted file as it was before the deletion."""
-        from makfs.errors import NotFound, NotKept
-
         try:
             return b"".join(node.text for node in self.core.store.nodes(file.path, Seq(max(file.kept, 0))))
         except (NotKept, NotFound):
@@ -368,8 +366,6 @@ class Corridor:
             core.note_name(effects, file.path, own=None)
 
     def _kept_before(self, file: File) -> bytes | None:
-        from makfs.errors import NotFound, NotKept
-
         try:
             return b"".join(node.text for node in self.core.store.nodes(file.path))
         except (NotKept, NotFound):

@@ -124,9 +124,10 @@ class Data:
         if belief is None and not truncate:
             belief = file.version if inode.shown is None else inode.shown.belief
         data = b"" if truncate else self._starting_text(handle, belief)
-        if data is None:
-            belief = file.version
-            data = self._starting_text(handle, belief) or b""
+        if data is None:  # what it had read is not kept: the commit refuses if others wrote since
+            data = self._starting_text(handle, file.version) or b""
+            if isinstance(belief, int) and not file.foreign_since(inode.view.number, belief):
+                belief = file.version
         staging = inode.staging = self._new_staging(data, belief, handle)
         staging.patched = not truncate and not handle.cached
         return staging
