@@ -113,6 +113,12 @@ class Stage:
             process.write(temporary, text)
             process.rename(temporary, path)
             return
+        if what == "overwrites":
+            file = process.open(path, os.O_WRONLY)
+            file.write(0, text)
+            file.truncate(len(text))
+            file.close()
+            return
         assert what in ("writes", "remakes", "rewrites"), what
         if what == "remakes":
             process.unlink(path)
