@@ -1,6 +1,7 @@
 """What the control socket may ask of a running kernel. Values in, values out."""
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -50,6 +51,58 @@ class NodeRow:
 
 
 @dataclass(frozen=True, slots=True)
+class ClaimRow:
+    """One address in one mode."""
+
+    address: str
+    mode: str  # `makfs.locks.Mode.word`: "write", "read", "intent to write" ...
+
+
+@dataclass(frozen=True, slots=True)
+class LockRow:
+    """One grant, as `makfs locks` lists it. Times are of the wall clock."""
+
+    agent: AgentId
+    address: str
+    mode: str
+    fence: int  # grows with every grant
+    since_ns: int
+    expires_ns: int
+    lease_ns: int
+    explicit: bool  # claimed, and renewed by whatever its agent does; else a lease that a write took
+
+
+@dataclass(frozen=True, slots=True)
+class WaitRow:
+    """One request in the queue. Times are of the wall clock."""
+
+    ticket: int
+    agent: AgentId
+    claims: tuple[ClaimRow, ...]
+    since_ns: int
+    until_ns: int
+    behind: tuple[str, ...]  # agents that hold, or asked earlier for, what it waits for
+
+
+@dataclass(frozen=True, slots=True)
+class LockState:
+    """Who holds what and who waits, at one moment."""
+
+    now_ns: int
+    grants: tuple[LockRow, ...]  # oldest first
+    waiters: tuple[WaitRow, ...]  # next first
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What became of a refused write that was tried again."""
+
+    path: RepoPath
+    seq: Seq | None  # None: the file says so already
+    merged: bool  # others had changed the file meanwhile
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """One finding of fsck."""
 
@@ -80,6 +133,52 @@ class KernelApi(Protocol):
     def refusals(self, agent: AgentId | None, limit: int) -> Sequence[Refusal]: ...
 
     def refusal(self, number: int) -> Refusal: ...
+
+    async def claim(
+        self,
+        agent: str,
+        mode: str,
+        addresses: Sequence[str],
+        wait_s: float | None = None,
+        lease_s: float | None = None,
+    ) -> Sequence[LockRow]:
+        """Claim addresses for an agent, "read" or "write", all or none; wait up to `wait_s` (None: as configured).
+
+        Raises NotFound, BadClaim, BadAddress, Busy (who holds it, until when; or the deadlock). When
+        cancelled, the request leaves the queue.
+        """
+        ...
+
+    def hold(
+        self, agent: str, mode: str, addresses: Sequence[str], wait_s: float | None = None
+    ) -> AbstractAsyncContextManager[Sequence[LockRow]]:
+        """Claim as `claim` does, and hold until the context ends: renewed meanwhile, released at the end.
+
+        Two holds of one agent on one process resource take turns like those of two agents.
+        """
+        ...
+
+    def release(self, agent: str, addresses: Sequence[str] | None) -> Sequence[LockRow]:
+        """End an agent's grants on these addresses, or all (None); return them. Raises NotFound, NotHeld."""
+        ...
+
+    def renew(
+        self, agent: str, addresses: Sequence[str] | None, lease_s: float | None = None
+    ) -> Sequence[LockRow]:
+        """Let leases start again; return them. Raises NotFound, NotHeld, BadClaim."""
+        ...
+
+    def locks(self, address: str | None = None) -> LockState:
+        """Return who holds and waits, at an address and below it, or everywhere. Raises BadAddress."""
+        ...
+
+    def why(self, agent: str) -> str:
+        """Return what `.makfs/why` of its view says. Raises NotFound."""
+        ...
+
+    async def apply_refusal(self, number: int) -> Applied:
+        """Try a refused write again on the newest version, as its agent. Raises NotFound, Refused."""
+        ...
 
     async def check(self, progress: Progress) -> Sequence[Finding]: ...
 
