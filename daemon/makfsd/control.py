@@ -3,23 +3,26 @@
 C1  Only the daemon's own user and root are answered (SO_PEERCRED, socket(7)).
 C2  Nothing a client sends, or leaves unread, ends anything but its own connection.
 C3  Requests of one connection are answered in order. When a client closes, its long verbs are cancelled.
+C4  What a client claimed with `tied` is held until its connection ends, however it ends, and no longer.
 """
 
 import logging
+import math
 import os
 import socket
 import struct
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import assert_never
 
 import trio
 
-from makfs.engine.api import KernelApi
-from makfs.errors import Busy, MakfsError
+from makfs.engine.api import KernelApi, LockRow
+from makfs.errors import Busy, ConfigError, MakfsError
 from makfs.ids import AgentId, RepoPath, Seq
 from makfs.names import agent_id
+from makfs.settings import OnWrite
 from makfs.store.model import LogQuery
 from makfs.wire import verbs
 from makfs.wire.errors import WireError
@@ -40,6 +43,7 @@ from makfs.wire.values import from_json, to_json
 MAX_CONNECTIONS = 64
 MAX_WAITING_REQUESTS = 16  # per connection; more stay in the socket's buffer
 CHUNK_BYTES = 1 << 16
+MAX_TIME_S = 86400.0  # that a claim may wait or last
 LAST_WORD_S = 2.0  # for the reply to `unmount`, while everything else is being cancelled
 
 log = logging.getLogger("makfsd.control")
@@ -127,14 +131,16 @@ class _Connection:
         self._desk = desk
         self._stream = stream
         self._gone = False
+        self._tasks: trio.Nursery  # `_listen`, and one task for each tied claim
         self._long: trio.CancelScope | None = None  # around the verb being carried out, if it may wait
 
     async def run(self) -> None:
         inbox, outbox = trio.open_memory_channel[Message | WireError](MAX_WAITING_REQUESTS)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._listen, inbox)
+        async with trio.open_nursery() as self._tasks:
+            self._tasks.start_soon(self._listen, inbox)
             async for message in outbox:
                 await self._answer(message)
+            self._tasks.cancel_scope.cancel()  # C4; `_listen` has returned
 
     async def _listen(self, inbox: trio.MemorySendChannel[Message | WireError]) -> None:
         decoder = Decoder(MAX_REQUEST_BYTES)
@@ -174,7 +180,7 @@ class _Connection:
             return Failure.of(request.id, MakfsError(sentence))
 
     async def _carry_out(self, request_id: int, verb: verbs.Verb) -> object:
-        if not isinstance(verb, verbs.Check | verbs.RemoveAgent | verbs.Unmount):
+        if not isinstance(verb, verbs.Long):
             return _ask(self._desk.kernel, verb)
         answer: object = None
         problem: Exception | None = None
@@ -185,7 +191,10 @@ class _Connection:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(teller.pass_on, self._send)
                 try:
-                    answer = await _ask_and_wait(self._desk, verb, teller)
+                    if isinstance(verb, verbs.Claim) and verb.tied:
+                        answer = await self._tasks.start(self._hold, verb)
+                    else:
+                        answer = await _ask_and_wait(self._desk, verb, teller)
                 except Exception as error:  # noqa: BLE001 - carried past the nursery, which would wrap it
                     problem = error
                 teller.finish()
@@ -195,6 +204,21 @@ class _Connection:
         if problem is not None:
             raise problem
         return answer
+
+    async def _hold(
+        self,
+        claim: verbs.Claim,
+        *,
+        task_status: trio.TaskStatus[Sequence[LockRow]] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Hold a claim until cancelled (C4). A task of its own: what `hold` opens, it closes in this task."""
+        if claim.lease_s is not None:
+            raise WireError("A tied claim lasts as long as the connection; it takes no lease.")
+        asked = _addresses(claim.addresses)
+        held = self._desk.kernel.hold(claim.agent, claim.mode, asked, _time(claim.wait_s, "wait"))
+        async with held as grants:
+            task_status.started(grants)
+            await trio.sleep_forever()
 
     async def _send(self, message: Message) -> None:
         frame = await trio.to_thread.run_sync(_frame, message)
@@ -270,22 +294,39 @@ def _limit(limit: int) -> int:
     return limit
 
 
-def _ask(
-    kernel: KernelApi,
-    verb: verbs.Status
-    | verbs.AddAgent
-    | verbs.Nodes
-    | verbs.Log
-    | verbs.Show
-    | verbs.Refusals
-    | verbs.ShowRefusal,
-) -> object:
+def _policy(text: str | None) -> str | None:
+    accepted = [policy.value for policy in OnWrite]
+    if text is not None and text not in accepted:
+        raise ConfigError(f"{text!a} is no policy; accepted: {', '.join(accepted)}.")
+    return text
+
+
+def _time(time_s: float | None, what: str) -> float | None:
+    """Return a time asked for, checked; what else is wrong with it the kernel knows."""
+    if time_s is not None and not (math.isfinite(time_s) and 0 <= time_s <= MAX_TIME_S):
+        raise WireError(f"The {what} must be from 0 to {MAX_TIME_S:g} s, not {time_s:g} s.")
+    return time_s
+
+
+def _addresses(addresses: tuple[str, ...]) -> tuple[str, ...]:
+    if not addresses:
+        raise WireError("No address was named.")
+    return addresses
+
+
+def _some_or_all(addresses: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    return None if addresses is None else _addresses(addresses)
+
+
+def _ask(kernel: KernelApi, verb: verbs.Quick) -> object:
     """Carry out a verb that does not wait."""
     match verb:
+        case verbs.Release() | verbs.Renew() | verbs.Locks() | verbs.Why():
+            return _ask_of_locks(kernel, verb)
         case verbs.Status():
             return kernel.status()
         case verbs.AddAgent(name, policy):
-            return kernel.add_agent(agent_id(name), policy)
+            return kernel.add_agent(agent_id(name), _policy(policy))
         case verbs.Nodes(path):
             return kernel.nodes(path)
         case verbs.Log():
@@ -300,6 +341,20 @@ def _ask(
             assert_never(verb)
 
 
+def _ask_of_locks(kernel: KernelApi, verb: verbs.Release | verbs.Renew | verbs.Locks | verbs.Why) -> object:
+    match verb:
+        case verbs.Release(agent, addresses):
+            return kernel.release(agent, _some_or_all(addresses))
+        case verbs.Renew(agent, addresses, lease_s):
+            return kernel.renew(agent, _some_or_all(addresses), _time(lease_s, "lease"))
+        case verbs.Locks(address):
+            return kernel.locks(address)
+        case verbs.Why(agent):
+            return kernel.why(agent)
+        case _:
+            assert_never(verb)
+
+
 def _log_query(verb: verbs.Log) -> LogQuery:
     return LogQuery(
         limit=_limit(verb.limit),
@@ -309,13 +364,16 @@ def _log_query(verb: verbs.Log) -> LogQuery:
     )
 
 
-async def _ask_and_wait(
-    desk: Desk, verb: verbs.Check | verbs.RemoveAgent | verbs.Unmount, teller: _Teller
-) -> object:
+async def _ask_and_wait(desk: Desk, verb: verbs.Long, teller: _Teller) -> object:
     """Carry out a verb that may wait."""
     match verb:
         case verbs.Check():
             return await desk.kernel.check(teller)
+        case verbs.Claim(agent, mode, addresses, wait_s, lease_s):
+            asked, lease = _addresses(addresses), _time(lease_s, "lease")
+            return await desk.kernel.claim(agent, mode, asked, _time(wait_s, "wait"), lease)
+        case verbs.ApplyRefusal(number):
+            return await desk.kernel.apply_refusal(number)
         case verbs.RemoveAgent(name, force):
             await desk.kernel.remove_agent(name, force)
             return None

@@ -4,7 +4,7 @@ The values that come back are those of `makfs.engine.api` and `makfs.store.model
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, get_args
 
 from makfs.wire.frames import Request
 from makfs.wire.values import to_json
@@ -83,6 +83,65 @@ class ShowRefusal:
 
 
 @dataclass(frozen=True, slots=True)
+class ApplyRefusal:
+    """Try a refused write again, as its agent: Applied. May wait."""
+
+    verb: ClassVar[str] = "refusal-apply"
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Claim addresses for an agent, `mode` "read" or "write", all or none: list of LockRow. May wait.
+
+    `tied`: held until this connection ends, without a lease of its own.
+    """
+
+    verb: ClassVar[str] = "claim"
+    agent: str
+    mode: str
+    addresses: tuple[str, ...]
+    wait_s: float | None = None
+    lease_s: float | None = None
+    tied: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """End an agent's grants on these addresses, or all: list of LockRow, those that ended."""
+
+    verb: ClassVar[str] = "release"
+    agent: str
+    addresses: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Renew:
+    """Let leases of an agent start again, on these addresses or all: list of LockRow."""
+
+    verb: ClassVar[str] = "renew"
+    agent: str
+    addresses: tuple[str, ...] | None = None
+    lease_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Locks:
+    """Ask who holds and waits, at an address and below it, or everywhere: LockState."""
+
+    verb: ClassVar[str] = "locks"
+    address: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """Ask what `.makfs/why` of an agent's view says: a string."""
+
+    verb: ClassVar[str] = "why"
+    agent: str
+
+
+@dataclass(frozen=True, slots=True)
 class Check:
     """Check the store and the tree, with progress: list of Finding."""
 
@@ -98,12 +157,15 @@ class Unmount:
     wait_s: float = 10.0
 
 
-Verb = Status | AddAgent | RemoveAgent | Nodes | Log | Show | Refusals | ShowRefusal | Check | Unmount
+Quick = Status | AddAgent | Nodes | Log | Show | Refusals | ShowRefusal | Release | Renew | Locks | Why
+"""Answered at once."""
 
-VERBS: dict[str, type[Verb]] = {
-    each.verb: each
-    for each in (Status, AddAgent, RemoveAgent, Nodes, Log, Show, Refusals, ShowRefusal, Check, Unmount)
-}
+Long = RemoveAgent | ApplyRefusal | Claim | Check | Unmount
+"""These may wait; cancelled when the client goes away."""
+
+Verb = Quick | Long
+
+VERBS: dict[str, type[Verb]] = {each.verb: each for each in (*get_args(Quick), *get_args(Long))}
 
 
 def request(number: int, verb: Verb) -> Request:

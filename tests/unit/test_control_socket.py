@@ -22,12 +22,14 @@ from makfs.ids import AgentId, RepoPath, Seq
 from makfs.store.model import Commit, CommitDetail, LogQuery, Refusal
 from makfs.wire import verbs
 from makfs.wire.place import SOCKET_NAME, STATE_DIR
+from tests.unit.small_locks import SmallLocks
 
 
-class SmallKernel:
+class SmallKernel(SmallLocks):
     """A kernel that keeps agents and remembers what it was asked."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.agents: list[AgentStatus] = []
         self.queries: list[LogQuery] = []
         self.check_started = trio.Event()
@@ -148,6 +150,11 @@ def test_errors_of_the_kernel_reach_the_client_as_sentences(repo: Path) -> None:
             cases: list[tuple[verbs.Verb, str, int]] = [
                 (verbs.AddAgent("a"), "there is an agent a already", errno.EBUSY),
                 (verbs.AddAgent("a/b"), "cannot name an agent", errno.EINVAL),
+                (
+                    verbs.AddAgent("b", "never"),
+                    "'never' is no policy; accepted: lease, merge, claim.",
+                    errno.EINVAL,
+                ),
                 (verbs.RemoveAgent("z"), "there is no agent z", errno.ENOENT),
                 (verbs.Log(limit=0), "The limit must be from 1 to 1000.", errno.EPROTO),
                 (verbs.Show(1), "makfsd failed at this (ZeroDivisionError: a bug)", errno.EIO),
