@@ -1,5 +1,6 @@
 """C3, C4: the verbs of locks over a real socket: who waits leaves with its client, who holds lets go."""
 
+import contextlib
 import errno
 import json
 import os
@@ -203,18 +204,18 @@ def test_tied_claim_ends_with_a_killed_client(repo: Path) -> None:
 
 
 def test_tied_claim_ends_when_serving_ends(repo: Path) -> None:
-    kept: list[tuple[SmallKernel, trio.SocketStream]] = []
+    kernels: list[SmallKernel] = []
+    with contextlib.ExitStack() as clients:
 
-    async def body(kernel: SmallKernel) -> None:
-        kept.append((kernel, await connect(repo)))
-        await ask(kept[0][1], TIED)
-        assert len(kernel.held) == 1
+        async def body(kernel: SmallKernel) -> None:
+            kernels.append(kernel)
+            client = clients.enter_context(Client(str(repo)))
+            await trio.to_thread.run_sync(client.ask, TIED)
+            assert len(kernel.held) == 1
 
-    serve_while(repo, body)
-    ((kernel, stream),) = kept
-    assert kernel.held == [], "C4"
-    assert kernel.hold_ended.is_set()
-    stream.socket.close()
+        serve_while(repo, body)
+        assert kernels[0].held == [], "C4: though the client has not gone"
+        assert kernels[0].hold_ended.is_set()
 
 
 def test_two_tied_claims_of_one_agent_take_turns(repo: Path) -> None:
