@@ -46,9 +46,9 @@ class Tender:
             if self._core.stranded:
                 self._data.retry_stranded(effects)
             self._thaw(effects)
-            await self._keep_log_short()
             if self._outbox is not None:
                 await self._outbox.settle(effects)
+            await self._keep_log_short()  # last: a checkpoint takes long, and no view may lag behind for it
 
     async def _keep_log_short(self) -> None:
         """Let the store move its log into the database, beside commits, when nothing was written lately."""
