@@ -1,4 +1,4 @@
-"""Read everything back and compare it with what the store promises (J1-J5). Changes nothing.
+"""Read everything back and compare it with what the store promises (J1-J6). Changes nothing.
 
 Works on a read-only connection of its own, inside one snapshot, so it can run beside commits.
 """
@@ -9,8 +9,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from makfs.locks.rows import BadRows
+from makfs.locks.table import LockTable
 from makfs.store.connection import connect
 from makfs.store.keys import Key, join_path, words
+from makfs.store.locks import read_rows
 from makfs.store.model import HASH_BYTES, Problem, hash_of
 from makfs.store.packing import unpack_nodes, unpack_text
 
@@ -52,6 +55,7 @@ def _problems(connection: sqlite3.Connection, file: str, progress: Progress) -> 
         "origins": _origins(connection),
         "effects": _effects(connection),
         "refusals": _refusals(connection),
+        "locks": _locks(connection),
         "texts": contents.texts(),
         "revisions": contents.revisions(),
     }
@@ -178,6 +182,24 @@ def _refusals(connection: sqlite3.Connection) -> Iterator[Problem]:
                     zlib.decompress(packed)
         except zlib.error:
             yield Problem("SQLITE", f"refusal {number}", "The refused bytes are damaged and cannot be shown.")
+
+
+def _locks(connection: sqlite3.Connection) -> Iterator[Problem]:
+    """J6: what is kept is a lock table, with no number above the newest."""
+    for table in ("lock_grant", "lock_waiter"):
+        addresses = [address for (address,) in connection.execute(f"SELECT address FROM {table}")]
+        if any(map(_misspelt, addresses)):
+            yield Problem("J6", table, "An address in it is stored in a way that nothing finds.")
+            return
+    try:
+        rows = read_rows(connection)
+        for what, kept, newest in (("fence", rows.grants, rows.fence), ("ticket", rows.waiters, rows.ticket)):
+            for number in {row[what] for row in kept if int(row[what]) > newest}:
+                sentence = f"The newest {what} on record is {newest}, so it could be given out again."
+                yield Problem("J6", f"{what} {number}", sentence)
+        LockTable.from_rows(rows, now_ns=0)
+    except (BadRows, ValueError) as bad:
+        yield Problem("J6", "locks", f"The locks cannot be put together: {str(bad).removesuffix('.')}.")
 
 
 @dataclass(slots=True)

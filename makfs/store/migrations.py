@@ -28,8 +28,39 @@ class Migration:
     apply: Callable[[Database], None]
 
 
-MIGRATIONS: tuple[Migration, ...] = ()
-"""Version 1 is the first; steps 2, 3 ... will stand here."""
+def _add_locks(database: Database) -> None:
+    database.conn.execute("""
+        CREATE TABLE lock_grant (
+            agent TEXT NOT NULL,
+            address ANY NOT NULL,
+            mode TEXT NOT NULL CHECK (mode IN ('IS', 'IX', 'S', 'SIX', 'X')),
+            fence INTEGER NOT NULL,
+            since_ns INTEGER NOT NULL,
+            lease_ns INTEGER NOT NULL,
+            expires_ns INTEGER NOT NULL,
+            while_active INTEGER NOT NULL CHECK (while_active IN (0, 1)),
+            PRIMARY KEY (agent, address)
+        ) STRICT, WITHOUT ROWID
+    """)
+    database.conn.execute("""
+        CREATE TABLE lock_waiter (
+            ticket INTEGER NOT NULL,
+            address ANY NOT NULL,
+            agent TEXT NOT NULL,
+            mode TEXT NOT NULL CHECK (mode IN ('IS', 'IX', 'S', 'SIX', 'X')),
+            arrived_ns INTEGER NOT NULL,
+            until_ns INTEGER NOT NULL,
+            lease_ns INTEGER NOT NULL,
+            priority INTEGER NOT NULL,
+            while_active INTEGER NOT NULL CHECK (while_active IN (0, 1)),
+            place INTEGER NOT NULL,
+            PRIMARY KEY (ticket, address)
+        ) STRICT, WITHOUT ROWID
+    """)
+
+
+MIGRATIONS: tuple[Migration, ...] = (Migration(2, "locks are kept", _add_locks),)
+"""Version 1 is the first; steps 2, 3 ... stand here."""
 
 
 def newest_version(steps: Sequence[Migration] = MIGRATIONS) -> int:

@@ -6,6 +6,7 @@ J2  The state of a path at seq S is its newest revision with seq <= S; with none
 J3  The first commit that touches a path also records, at seq 0, what was there before (the origin).
 J4  A revision's node texts, in order, concatenate to the file's bytes; `content_hash` is of those bytes.
 J5  An effect (write-through) is pending from its commit until `effects_done`; then never again.
+J6  The locks kept are those of one moment: no two clash, none has a number above the newest given out.
 """
 
 import hashlib

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from makfs.ids import AgentId, NodeUid, RepoPath, Seq
+from makfs.locks.rows import Row, Rows
 from makfs.store.model import (
     Commit,
     CommitDetail,
@@ -118,6 +119,32 @@ class Store(Protocol):
 
     def set_inode_exception(self, path: RepoPath, file_id: int | None) -> None:
         """Remember (or forget, None) that a path has another file id; lazily, with the next transaction."""
+        ...
+
+    def lock_rows(self) -> Rows:
+        """Return all locks kept, those still lazy included."""
+        ...
+
+    def keep_locks(
+        self,
+        *,
+        fence: int,
+        ticket: int,
+        grants: Iterable[Row] = (),
+        gone: Iterable[tuple[str, str]] = (),
+        waiters: Iterable[Row] = (),
+        left: Iterable[int] = (),
+    ) -> None:
+        """Put grants, remove those `gone` (agent, address), put waiters, remove tickets that `left`; lazily.
+
+        In that order. A waiter's rows come in one call, in the order of its claims. `fence` and `ticket` are
+        the newest numbers given out. Raises BadName for an address that no file can have; then nothing of
+        the call is kept. Cost: some microseconds, nothing on the disk before the next transaction.
+        """
+        ...
+
+    def write_lazies(self) -> None:
+        """Write now what is lazy; it survives kill -9 on return. Raises StoreFull, and it stays lazy."""
         ...
 
     def counts(self) -> Mapping[str, int]:

@@ -1,6 +1,6 @@
--- The store of one repository, version 1. SQLite 3.37 or newer (STRICT), WAL, application_id 'makf'.
+-- The store of one repository, version 2. SQLite 3.37 or newer (STRICT), WAL, application_id 'makf'.
 --
--- The invariants J1-J5 are spelled out in makfs/store/model.py; checking.py reads them all back.
+-- The invariants J1-J6 are spelled out in makfs/store/model.py; checking.py reads them all back.
 --
 -- Names. A column of type ANY holds what people or programs named: TEXT when the bytes are UTF-8, else a
 -- BLOB of the very bytes (keys.py). So two spellings of one name cannot both occur, equality is equality,
@@ -116,7 +116,38 @@ CREATE TABLE inode_exception (
     file_id INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- Small settings.
+-- Locks that are held (J6). `address` is ANY, as a name is: files' names are in it. Rows come and go with
+-- whatever transaction is next, so after kill -9 a lock may be missing or a released one still be there.
+-- Times of locks are of the clock of whoever keeps them.
+CREATE TABLE lock_grant (
+    agent        TEXT NOT NULL,
+    address      ANY NOT NULL,      -- '' is the whole repository
+    mode         TEXT NOT NULL CHECK (mode IN ('IS', 'IX', 'S', 'SIX', 'X')),
+    fence        INTEGER NOT NULL,  -- never above '@lock_fence' in meta
+    since_ns     INTEGER NOT NULL,
+    lease_ns     INTEGER NOT NULL,
+    expires_ns   INTEGER NOT NULL,
+    while_active INTEGER NOT NULL CHECK (while_active IN (0, 1)), -- 1: any operation of the agent renews it
+    PRIMARY KEY (agent, address)
+) STRICT, WITHOUT ROWID;
+
+-- Requests that wait for locks: a row a claim, all else the same in each row of a ticket.
+CREATE TABLE lock_waiter (
+    ticket       INTEGER NOT NULL,  -- never above '@lock_ticket' in meta
+    address      ANY NOT NULL,
+    agent        TEXT NOT NULL,
+    mode         TEXT NOT NULL CHECK (mode IN ('IS', 'IX', 'S', 'SIX', 'X')),
+    arrived_ns   INTEGER NOT NULL,
+    until_ns     INTEGER NOT NULL,  -- gives up at this instant
+    lease_ns     INTEGER NOT NULL,
+    priority     INTEGER NOT NULL,
+    while_active INTEGER NOT NULL CHECK (while_active IN (0, 1)),
+    place        INTEGER NOT NULL,  -- order among the request's claims, with gaps
+    PRIMARY KEY (ticket, address)
+) STRICT, WITHOUT ROWID;
+
+-- Small settings. The store's own begin with '@': '@lock_fence' and '@lock_ticket' are the newest numbers
+-- given out, of locks that are over too; missing before the first lock.
 CREATE TABLE meta (
     key   TEXT PRIMARY KEY NOT NULL,
     value ANY NOT NULL

@@ -1,8 +1,8 @@
 """`makfs.store.protocol.Store` on SQLite: one file `store.db`, one writing connection, WAL.
 
 S1  A transaction happens whole in the database and in memory, or in neither.
-S2  What is lazy (`effects_done`, `set_inode_exception`) is seen at once here, and reaches the disk with the
-    next transaction; a crash before that forgets it, which only repeats work.
+S2  What is lazy (`effects_done`, `set_inode_exception`, `keep_locks`) is seen at once here, and reaches the
+    disk with the next transaction or `write_lazies`; a crash before that forgets it, which only repeats work.
 
 The caller sees to it that two threads never use one store at the same time. `sync`, `maintain` and
 `check` are exempt: they use connections of their own, so workers may run them beside a commit.
@@ -14,11 +14,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from makfs.ids import AgentId, NodeUid, RepoPath, Seq
+from makfs.locks.rows import Row, Rows
 from makfs.store import history, reading
 from makfs.store import refusals as refused
 from makfs.store.checking import Progress, check_file
 from makfs.store.connection import FILE_NAME, open_database, suppress_full, translated
 from makfs.store.keys import name_key, words, words_key
+from makfs.store.locks import KeptLocks
 from makfs.store.model import (
     Commit,
     CommitDetail,
@@ -48,7 +50,7 @@ class SqliteStore:
         self._database = open_database(directory)
         self._connection: sqlite3.Connection = self._database.conn
         try:
-            self._memory = self._remember()
+            self._memory, self._locks = self._remember()
         except BaseException:
             self._database.close()
             raise
@@ -63,8 +65,8 @@ class SqliteStore:
         return cls(directory, large_bytes=large_bytes)
 
     @translated
-    def _remember(self) -> Memory:
-        return Memory(read_marks(self._connection))
+    def _remember(self) -> tuple[Memory, KeptLocks]:
+        return Memory(read_marks(self._connection)), KeptLocks(self._connection)
 
     @contextmanager
     def _transaction(self) -> Generator[Batch]:
@@ -81,10 +83,12 @@ class SqliteStore:
             raise
         self._unsynced = True
         self._memory.adopt(batch)
+        self._locks.written()
         self._done.clear()
         self._changed_exceptions.clear()
 
     def _write_lazies(self) -> None:
+        self._locks.write(self._connection)
         if self._done:
             rows = [(number,) for number in self._done]
             self._connection.executemany("DELETE FROM effect WHERE id = ?", rows)
@@ -96,6 +100,11 @@ class SqliteStore:
                 self._connection.execute(
                     "INSERT OR REPLACE INTO inode_exception (path, file_id) VALUES (?, ?)", (key, file_id)
                 )
+
+    def _run_lazies(self) -> None:
+        if self._done or self._changed_exceptions or self._locks.is_lazy:
+            with self._transaction():
+                pass
 
     # -- commits
 
@@ -176,6 +185,31 @@ class SqliteStore:
     def pending_effects(self) -> Sequence[Effect]:
         """Return write-throughs owed, in order."""
         return [effect for effect in history.effects(self._connection) if effect.effect not in self._done]
+
+    @translated
+    def write_lazies(self) -> None:
+        """Write now what is lazy (S2)."""
+        self._run_lazies()
+
+    # -- locks
+
+    @translated
+    def lock_rows(self) -> Rows:
+        """Return all locks kept, those still lazy included."""
+        return self._locks.rows(self._connection)
+
+    def keep_locks(
+        self,
+        *,
+        fence: int,
+        ticket: int,
+        grants: Iterable[Row] = (),
+        gone: Iterable[tuple[str, str]] = (),
+        waiters: Iterable[Row] = (),
+        left: Iterable[int] = (),
+    ) -> None:
+        """Put and remove grants and waiters (S2); see `Store.keep_locks`."""
+        self._locks.keep(fence, ticket, grants, gone, waiters, left)
 
     # -- history
 
@@ -270,9 +304,7 @@ class SqliteStore:
         self._log.close()
         try:
             with suppress_full(self.file):  # then the log stays, with everything in it, for the next opening
-                if self._done or self._changed_exceptions:
-                    with self._transaction():
-                        pass
+                self._run_lazies()
                 self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         finally:
             self._database.close()

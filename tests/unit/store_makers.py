@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 
-from makfs.ids import AgentId, NodeUid, RepoPath, Seq
+from makfs.ids import Address, AgentId, NodeUid, RepoPath, Seq
+from makfs.locks import WRITE, Claim, Grant, Waiter
 from makfs.store.model import (
     CommitDraft,
     FileChange,
@@ -73,3 +74,14 @@ def refusal(path: str, *, agent: AgentId = ALICE, mine: bytes = b"mine", base: b
     return Refusal(
         0, 1, agent, RepoPath(path), "vim", 7, "Bob holds it.", Seq(1), Seq(2), (f"{path}::f",), mine, base
     )
+
+
+def held(address: str, *, agent: AgentId = ALICE, fence: int = 1) -> Grant:
+    """Return a grant to write."""
+    return Grant(agent, Address(address), WRITE, fence, 1, 5, 6, while_active=False)
+
+
+def waiting(*addresses: str, agent: AgentId = BOB, ticket: int = 1) -> Waiter:
+    """Return a request to write these."""
+    claims = tuple(Claim(Address(address), WRITE) for address in addresses)
+    return Waiter(ticket, agent, claims, 1, 9, 5, 0, while_active=True)

@@ -106,6 +106,10 @@ def test_a_store_of_every_version_opens_and_has_todays_schema_and_all_it_had(
     assert whole.mine == b"x = 3\n"
     assert store.view_number(AgentId("bob")) == 2
     assert store.inode_exceptions() == {"pkg/a.py": 7}
+    locks = store.lock_rows()
+    held = ["pkg/a.py::f", "pkg/caf\udce9"]
+    assert [row["address"] for row in locks.grants] == ([] if dump is OLD_STORES[0] else held)
+    assert (locks.fence, locks.ticket) == ((0, 0) if dump is OLD_STORES[0] else (2, 3))
     store.close()
 
 
@@ -116,7 +120,7 @@ def test_an_older_store_climbs_step_by_step_and_a_new_one_starts_at_the_top(tmp_
     assert version_of(database) == 3
     assert {row["colour"] for row in database.table("meta").rows} == {"blue"}
     database.close()
-    with pytest.raises(StoreError, match="version 3, and this makfs knows only versions up to 1"):
+    with pytest.raises(StoreError, match="version 3, and this makfs knows only versions up to 2"):
         open_store(tmp_path)
     (tmp_path / "new").mkdir()
     database = open_database(tmp_path / "new", steps)

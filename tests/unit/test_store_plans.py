@@ -7,9 +7,10 @@ from typing import Self
 import pytest
 
 from makfs.ids import AgentId, NodeUid, RepoPath, Seq
+from makfs.locks.rows import grant_row, waiter_rows
 from makfs.store.model import LogQuery
 from makfs.store.sqlite import SqliteStore
-from tests.unit.store_makers import LARGE_BYTES, change, draft, file_state
+from tests.unit.store_makers import LARGE_BYTES, change, draft, file_state, held, waiting
 
 FOLDERS, FILES, COMMITS = 100, 20, 50
 REVISIONS = FOLDERS * FILES * COMMITS
@@ -70,6 +71,10 @@ class Recorder:
 
 def finish_effects_and_write(store: SqliteStore) -> None:
     store.effects_done([REVISIONS - 1])
+    grant, waiter = grant_row(held("a.py::f")), waiter_rows(waiting("a.py::f"))
+    store.keep_locks(fence=1, ticket=1, grants=[grant], waiters=waiter)
+    store.write_lazies()
+    store.keep_locks(fence=1, ticket=1, gone=[("alice", "a.py::f")], left=[1])
     store.set_meta("k", "v")
 
 
