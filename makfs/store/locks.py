@@ -1,7 +1,7 @@
 """Locks as the store keeps them: what has changed since the last transaction, and the rows on the disk.
 
-R1  What is put and removed again between two transactions is never written.
-R2  The newest numbers never go back.
+Y1  What is put and removed again between two transactions is never written.
+Y2  The newest numbers never go back.
 """
 
 import sqlite3
