@@ -13,11 +13,12 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchlib import commits, memory, reading, starting, trees
+from benchlib import commits, locks, memory, reading, starting, trees
 from benchlib.machine import Failed, Makfs
 from benchlib.report import Row, table
 
-SECTIONS = ("start", "read", "turns", "commit", "memory")
+SECTIONS = ("locks", "start", "read", "turns", "commit", "memory")
+AGENTS = 1000  # that contend for locks
 _HERE = Path(__file__).resolve().parent.parent
 
 EPILOG = """\
@@ -73,7 +74,11 @@ def arguments() -> argparse.Namespace:
 
 
 def run(asked: argparse.Namespace, work: Path) -> Iterator[Row]:
-    """Make the copies and yield what the sections find."""
+    """Make the copies and yield what the sections find. Locks need none: theirs is the table alone."""
+    if "locks" in asked.only:
+        yield from locks.measure(asked.rounds, AGENTS, asked.seed)
+    if set(asked.only) == {"locks"}:
+        return
     repo, native, bound, listing = work / "repo", work / "native", work / "bound", work / "files"
     trees.prepare(asked.tree, repo, asked.files, asked.seed)
     trees.copy(repo, native)
