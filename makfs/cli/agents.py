@@ -2,7 +2,7 @@
 
 import click
 
-from makfs.cli.common import client, complete_agent, json_option, print_json, print_lines
+from makfs.cli.common import check_policy, client, complete_agent, json_option, print_json, print_lines
 
 EPILOG = """\b
 Examples:
@@ -16,9 +16,13 @@ def agent() -> None:
     """Make, remove and list agents, each with its view."""
 
 
-@agent.command("add", epilog="\b\nExample:\n  makfs agent add carol dave")
+@agent.command(
+    "add", epilog="\b\nExamples:\n  makfs agent add carol dave\n  makfs agent add --on-write claim planner"
+)
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
-@click.option("--on-write", metavar="POLICY", help="What its writes do: lease, merge or claim.")
+@click.option(
+    "--on-write", metavar="POLICY", help="What its writes do: lease, merge or claim (see makfs.conf)."
+)
 @json_option
 @click.pass_context
 def add(context: click.Context, names: tuple[str, ...], on_write: str | None, as_json: bool) -> None:
@@ -29,6 +33,7 @@ def add(context: click.Context, names: tuple[str, ...], on_write: str | None, as
     from makfs.wire.values import from_json
     from makfs.wire.verbs import AddAgent
 
+    check_policy(on_write)
     for name in names:
         agent_id(name)
     with client(context) as daemon:

@@ -48,6 +48,10 @@ class Client:
     ) -> None:
         self._socket.close()
 
+    def fileno(self) -> int:
+        """Return the connection's descriptor: between answers it is readable when the daemon has ended."""
+        return self._socket.fileno()
+
     def ask(self, verb: Verb, on_progress: OnProgress | None = None, timeout_s: float | None = None) -> Json:
         """Return the answer as JSON. Raises Told with the daemon's sentence, Closed, Hung, WireError."""
         self._last_id += 1

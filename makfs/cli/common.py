@@ -20,6 +20,32 @@ def json_option(function: F) -> F:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(function)
 
 
+class Seconds(click.FloatRange):
+    """A time of at most a day, in seconds; with `min_open`, longer than 0."""
+
+    def __init__(self, *, min_open: bool = False) -> None:
+        super().__init__(0, 86400, min_open=min_open)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the number; `nan` is none, though it is neither below nor above anything."""
+        number = super().convert(value, param, ctx)
+        if number != number:
+            self.fail(f"{value!r} is not a number.", param, ctx)
+        return number
+
+
+def check_policy(on_write: str | None) -> None:
+    """Raise ConfigError for what is no policy."""
+    if on_write is None:
+        return
+    from makfs.errors import ConfigError
+    from makfs.settings import OnWrite
+
+    accepted = [policy.value for policy in OnWrite]
+    if on_write not in accepted:
+        raise ConfigError(f"--on-write {on_write!a} is no policy; accepted: {', '.join(accepted)}.")
+
+
 def found(context: click.Context, path: str | None = None) -> "Found":
     """Return the repository that is meant: named, or that of `path`, or of the current directory.
 
@@ -30,7 +56,8 @@ def found(context: click.Context, path: str | None = None) -> "Found":
     from makfs.cli.find import find
     from makfs.errors import NotFound
 
-    hint: str | None = context.find_root().obj
+    root = context.find_root()
+    hint: str | None = root.params.get("repo") if root.obj is None else root.obj  # a shell completes: no obj
     if hint is None and path is not None:
         try:
             return dataclasses.replace(find(os.path.dirname(os.path.abspath(path))), named=False)

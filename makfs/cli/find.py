@@ -11,6 +11,8 @@ from pathlib import Path
 from makfs.errors import BadName, NotFound
 from makfs.wire.place import STATE_DIR, Mount, mount_of, parse_mounts, path_in_view
 
+RESOURCE = "resource:"
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -63,3 +65,32 @@ def repo_path(argument: str, found: Found, mounts: tuple[Mount, ...] | None = No
     if absolute or argument.startswith(".."):
         raise BadName(f"{argument} is not in the repository {found.repo}.")
     return os.path.normpath(argument).strip("/")
+
+
+def repo_address(argument: str, found: Found, mounts: tuple[Mount, ...] | None = None) -> str:
+    """Return the address that an argument means.
+
+    It is an address already, from the repository's top, unless it starts with `/`, `./` or `../`: that is a
+    path from here. A folder of the repository gets its `/`. What is no address the daemon says.
+    Raises BadName for a path that lies outside.
+    """
+    path, separator, name = argument.rpartition("::")
+    if not separator or "/" in name:
+        path, separator, name = argument, "", ""
+    if path.startswith(RESOURCE) and "/" not in path:
+        return argument
+    if path in (".", "..") or path.startswith(("/", "./", "../")):
+        ending = "/" if path.endswith("/") else ""
+        path = repo_path(path, found, mounts)
+        path += ending if path else ""
+    if path and not separator and not path.endswith("/") and os.path.isdir(os.path.join(found.repo, path)):
+        path += "/"
+    return path + separator + name
+
+
+def agent_here(found: Found, remedy: str) -> str:
+    """Return the agent in whose view the search began. Raises NotFound, whose sentence ends with `remedy`."""
+    view = "" if found.mount is None else path_in_view(found.start, found.mount)[0]
+    if not view or view.startswith("@"):
+        raise NotFound(f"{found.start} is in no agent's view; {remedy}.")
+    return view

@@ -25,6 +25,7 @@ MOUNT_EPILOG = """\b
 Examples:
   makfs mount ./repo /mnt/work --agent alice --agent bob
   makfs mount . /mnt/work --foreground
+  makfs mount ./repo /mnt/work --agent alice --on-write merge
 """
 
 UMOUNT_EPILOG = """\b
@@ -43,7 +44,9 @@ Examples:
 @click.option("--foreground", is_flag=True, help="Serve in this terminal until Ctrl-C; log to stderr.")
 @click.option("--config", metavar="FILE", help="Read FILE instead of REPO/makfs.conf.")
 @click.option(
-    "--on-write", metavar="POLICY", help="What a write does: lease, merge or claim (see makfs.conf)."
+    "--on-write",
+    metavar="POLICY",
+    help="What a write does: lease, merge or claim, whatever makfs.conf says of on_write.",
 )
 def mount(
     repo: str,

@@ -9,6 +9,7 @@ Examples:
   makfs refusals
   makfs refusals show 3
   makfs refusals show 3 --output rescued.py
+  makfs refusals apply 3
 """
 
 
@@ -66,3 +67,29 @@ def show_refusal(context: click.Context, number: int, output: str | None, as_jso
         print_json(data)
     else:
         print_lines(render_refusal(refusal))
+
+
+@refusals.command("apply", epilog="\b\nExample:\n  makfs refusals apply 3")
+@click.argument("number", type=click.IntRange(1))
+@json_option
+@click.pass_context
+def apply_refusal(context: click.Context, number: int, as_json: bool) -> None:
+    """Try refused write NUMBER again, as its agent, on what the file says now; print what became of it.
+
+    What others changed meanwhile is merged, as in any write. Refused again, it exits with 3.
+    """
+    from makfs.cli.text import printable
+    from makfs.engine.api import Applied
+    from makfs.wire.values import from_json
+    from makfs.wire.verbs import ApplyRefusal
+
+    with client(context) as daemon:
+        data = daemon.ask(ApplyRefusal(number))
+    if as_json:
+        print_json(data)
+        return
+    done = from_json(Applied, data)
+    if done.seq is None:
+        click.echo(f"{printable(done.path)} says so already; nothing was committed.")
+    else:
+        click.echo(f"commit {done.seq}  {printable(done.path)}{'  (merged)' if done.merged else ''}")

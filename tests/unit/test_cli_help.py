@@ -34,6 +34,12 @@ Commands:
   log         List commits, newest first
   show        Show a commit as a diff by node
   nodes       List the nodes of a file
+  claim       Hold addresses for an agent
+  release     Give back what an agent holds
+  renew       Let claims start again
+  locks       Show who holds what and who waits
+  with        Run a command while holding resources
+  why         Tell why an agent's last write was refused
   refusals    List writes that were refused, and why
   fsck        Check a repository's store
   doctor      Check whether this machine can mount
@@ -90,6 +96,11 @@ def test_every_command_has_help_with_an_example_and_lists_have_json() -> None:
         ("nodes",),
         ("refusals",),
         ("refusals", "show"),
+        ("refusals", "apply"),
+        ("claim",),
+        ("release",),
+        ("renew",),
+        ("locks",),
         ("agent", "ls"),
     ]
     for path in [*lists, ("fsck",), ("doctor",), ("agent", "add")]:
@@ -123,7 +134,21 @@ def test_hostile_name_in_an_error_is_escaped(capsys: pytest.CaptureFixture[str],
 
 def test_repository_without_a_daemon_gives_4(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / ".makfs").mkdir()
-    for command in (["status"], ["log"], ["nodes", "a.py"], ["agent", "ls"], ["refusals"], ["show", "1"]):
+    for command in (
+        ["status"],
+        ["log"],
+        ["nodes", "a.py"],
+        ["agent", "ls"],
+        ["refusals"],
+        ["show", "1"],
+        ["claim", "a", "b.py"],
+        ["release", "a", "--all"],
+        ["renew", "a"],
+        ["locks"],
+        ["why", "a"],
+        ["with", "--agent", "a", "build", "--", "true"],
+        ["refusals", "apply", "1"],
+    ):
         assert main.run(["-C", str(tmp_path), *command]) == 4
         assert capsys.readouterr().err.startswith("makfs: No makfsd serves ")
 
@@ -165,7 +190,7 @@ def test_command_line_starts_without_anything_heavy() -> None:
         "import sys; from makfs.cli import main; assert main.run(['--version']) == 0\n"
         "from makfs.cli.main import COMMANDS, command\n"
         "for name in COMMANDS: main.command.get_command(None, name)\n"
-        "from makfs.cli import client, find, logview, showview; import makfs.engine.api\n"
+        "from makfs.cli import client, find, lockview, logview, running, showview; import makfs.engine.api\n"
         f"print(sorted({HEAVY!r} & set(sys.modules)))"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
