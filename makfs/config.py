@@ -8,10 +8,10 @@ C3  makfs.conf at the top of the project is `render()`, so the document and the 
 import difflib
 import textwrap
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from makfs.errors import BadName, ConfigError
 from makfs.ids import AgentId, RepoPath
@@ -22,6 +22,7 @@ from makfs.settings import (
     AllowOther,
     MountConfig,
     OnWrite,
+    Reads,
     Setting,
     StoreConfig,
     Transport,
@@ -39,6 +40,8 @@ __all__ = [
     "OnWrite",
     "Partial",
     "PathRule",
+    "Reads",
+    "RoleRule",
     "StoreConfig",
     "Transport",
     "ViewConfig",
@@ -54,10 +57,22 @@ FILE_NAME: Final = "makfs.conf"
 
 @dataclass(frozen=True, slots=True)
 class AgentRule:
-    """[agent.NAME]: how one agent's writes are treated."""
+    """[agent.NAME]: how one agent is treated; None is as everybody."""
 
     agent: AgentId
-    policy: OnWrite
+    policy: OnWrite | None = None
+    role: str | None = None
+    reads: Reads | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RoleRule:
+    """[role.NAME]: what agents of a role may write, read and see. Globs as in .gitignore."""
+
+    name: str
+    write: tuple[str, ...] = ("**",)  # `GLOB::NAME` too, for a part of a file
+    read: tuple[str, ...] = ("**",)
+    hide: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,18 +93,37 @@ class Config:
     mount: MountConfig = MountConfig()
     agents: tuple[AgentRule, ...] = ()
     paths: tuple[PathRule, ...] = ()  # a later one beats an earlier one
+    roles: tuple[RoleRule, ...] = ()
 
     def policy_for(self, agent: AgentId, path: RepoPath) -> OnWrite:
         """Return what a write does: `always_merge` first, then the path's rule, the agent's, `on_write`."""
+        rule = self.path_policy(path)
+        return self.agent_policy(agent) if rule is None else rule
+
+    def path_policy(self, path: RepoPath) -> OnWrite | None:
+        """Return what a path's own rules say of writes to it, None if there are none."""
         if compile_globs(self.write.always_merge).match_file(path):
             return OnWrite.MERGE
         for path_rule in reversed(self.paths):
             if compile_globs((path_rule.glob,)).match_file(path):
                 return path_rule.on_write
-        for agent_rule in self.agents:
-            if agent_rule.agent == agent:
-                return agent_rule.policy
-        return self.write.on_write
+        return None
+
+    def agent_policy(self, agent: AgentId) -> OnWrite:
+        """Return what an agent's writes do where no path's rule says otherwise."""
+        return self._rule(agent).policy or self.write.on_write
+
+    def reads_for(self, agent: AgentId) -> Reads:
+        """Return what opening a file to read it does for an agent."""
+        return self._rule(agent).reads or self.view.reads
+
+    def role_for(self, agent: AgentId) -> RoleRule | None:
+        """Return the agent's role, None for an agent that may do everything."""
+        name = self._rule(agent).role
+        return next((role for role in self.roles if role.name == name), None)
+
+    def _rule(self, agent: AgentId) -> AgentRule:
+        return next((rule for rule in self.agents if rule.agent == agent), AgentRule(agent))
 
     @property
     def shadows(self) -> ShadowRules:
@@ -118,9 +152,30 @@ class Partial:
     values: tuple[Given, ...] = ()
     agents: tuple[AgentRule, ...] = ()
     paths: tuple[PathRule, ...] = ()
+    roles: tuple[RoleRule, ...] = ()
 
 
-_RULES: Final[Mapping[str, str]] = {"agent": "policy", "path": "on_write"}  # table of tables -> its only key
+def _check_part(glob: str) -> None:
+    check_glob(glob.partition("::")[0])
+
+
+def _check_path(glob: str) -> None:
+    check_glob(glob)
+    if "::" in glob:
+        raise ValueError(f"{glob!r} is not a path's pattern: only write takes parts of files")
+
+
+_PARTS, _PATHS = Setting("", check_item=_check_part), Setting("", check_item=_check_path)
+_RULES: Final[Mapping[str, Mapping[str, tuple[object, Setting]]]] = {
+    "agent": {
+        "policy": (OnWrite.LEASE, Setting("")),
+        "role": ("", Setting("")),
+        "reads": (Reads.NEWEST, Setting("")),
+    },
+    "path": {"on_write": (OnWrite.LEASE, Setting(""))},
+    "role": {"write": ((), _PARTS), "read": ((), _PATHS), "hide": ((), _PATHS)},
+}
+"""Tables of tables: the keys of each, by an example of what it accepts."""
 
 
 def parse(text: str, file_name: str) -> Partial:
@@ -130,8 +185,7 @@ def parse(text: str, file_name: str) -> Partial:
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{file_name}: not TOML: {error}") from None
     values: list[Given] = []
-    agents: list[AgentRule] = []
-    paths: list[PathRule] = []
+    rules: dict[str, list[Any]] = {section: [] for section in _RULES}
     for section, table in data.items():
         if section not in SECTIONS and section not in _RULES:
             raise ConfigError(f"{file_name}: {_unknown(section, '', [*SECTIONS, *_RULES])}")
@@ -139,11 +193,12 @@ def parse(text: str, file_name: str) -> Partial:
             raise ConfigError(f"{file_name}: {section} is a table; accepted: [{section}] and keys below it")
         if section in SECTIONS:
             values += _parse_section(file_name, section, table)
-        elif section == "agent":
-            agents += (AgentRule(AgentId(name), to) for name, to in _parse_rules(file_name, section, table))
         else:
-            paths += (PathRule(glob, to) for glob, to in _parse_rules(file_name, section, table))
-    return Partial(file_name, tuple(values), tuple(agents), tuple(paths))
+            made = _MAKERS[section]
+            rules[section] += (made(name, **keys) for name, keys in _parse_rules(file_name, section, table))
+    return Partial(
+        file_name, tuple(values), tuple(rules["agent"]), tuple(rules["path"]), tuple(rules["role"])
+    )
 
 
 def combine(defaults: Config, user: Partial | None, repo: Partial | None) -> Config:
@@ -156,6 +211,13 @@ def combine(defaults: Config, user: Partial | None, repo: Partial | None) -> Con
         named = {rule.agent for rule in partial.agents}
         kept = (rule for rule in config.agents if rule.agent not in named)
         config = replace(config, agents=(*kept, *partial.agents), paths=(*config.paths, *partial.paths))
+        roles = {role.name: role for role in (*config.roles, *partial.roles)}
+        config = replace(config, roles=tuple(roles.values()))
+        for rule in partial.agents:
+            if rule.role is not None and rule.role not in roles:
+                known = ", ".join(sorted(roles)) or "there are none"
+                place = f'{partial.file_name}: [agent."{rule.agent}"]'
+                raise ConfigError(f"{place}: there is no [role.{rule.role}]; roles: {known}")
     return config
 
 
@@ -171,22 +233,37 @@ def _parse_section(file_name: str, section: str, table: Mapping[str, object]) ->
             raise ConfigError(f"{file_name}: [{section}] {key}: {error}") from None
 
 
-def _parse_rules(file_name: str, section: str, table: Mapping[str, object]) -> Iterable[tuple[str, OnWrite]]:
-    """Yield name and policy of [agent.NAME] or [path."GLOB"] tables."""
+def _parse_rules(
+    file_name: str, section: str, table: Mapping[str, object]
+) -> Iterable[tuple[str, dict[str, Any]]]:
+    """Yield the name and the keys of [agent.NAME], [path."GLOB"] or [role.NAME] tables."""
     wanted = _RULES[section]
     for name, keys in table.items():
         place = f'[{section}."{name}"]'
         try:
             _check_rule_name(section, name)
-            if not isinstance(keys, dict) or wanted not in keys:
-                raise ValueError(f"says nothing; accepted: the key {wanted}")
-            for key in keys:
-                if key != wanted:
-                    raise ValueError(_unknown(key, "", [wanted]))
-            policy = _accept(keys[wanted], OnWrite.MERGE, Setting(""))
+            if not isinstance(keys, dict) or not keys:
+                which = "the key" if len(wanted) == 1 else "the keys"
+                raise ValueError(f"says nothing; accepted: {which} {', '.join(wanted)}")
+            found: dict[str, Any] = {}
+            for key, value in keys.items():
+                if key not in wanted:
+                    raise ValueError(_unknown(key, "", wanted))
+                found[key] = _accept(value, *wanted[key])
         except ValueError as error:
             raise ConfigError(f"{file_name}: {place}: {error}") from None
-        yield name, cast(OnWrite, policy)
+        yield name, found
+
+
+def _agent_rule(name: str, **keys: Any) -> AgentRule:
+    return AgentRule(AgentId(name), **keys)
+
+
+_MAKERS: Final[Mapping[str, Callable[..., object]]] = {
+    "agent": _agent_rule,
+    "path": PathRule,
+    "role": RoleRule,
+}
 
 
 def _check_rule_name(section: str, name: str) -> None:
@@ -207,6 +284,8 @@ def _accept(value: object, default: object, setting: Setting) -> object:
         kind = type(default)
         if value in {choice.value for choice in kind}:
             return kind(value)
+    elif isinstance(default, str) and isinstance(value, str):
+        return value
     elif isinstance(default, tuple) and isinstance(value, list):
         items = cast("list[object]", value)
         if all(isinstance(item, str) for item in items):
@@ -229,6 +308,8 @@ def _accepted(default: object, setting: Setting) -> str:
         return "one of " + ", ".join(f'"{choice.value}"' for choice in type(default))
     if isinstance(default, tuple):
         return "a list of patterns, each in quotes"
+    if isinstance(default, str):
+        return "a name in quotes"
     whole = "whole number" if isinstance(default, int) else "number"
     return f"a {whole} of {setting.unit} from {setting.low:g} to {setting.high:.10g}"
 
@@ -288,9 +369,18 @@ _HEAD = """\
 # whole list. Unknown keys and values that are not accepted are errors: nothing is mounted."""
 
 _TAIL = """
-# One agent's writes: what on_write says, for this agent alone.
+# One agent: what on_write and reads say, for this agent alone, and its role.
 # [agent.alice]
 # policy = "claim"
+# reads = "locked"
+# role = "documents"
+
+# What agents of a role may write and read, and what is not there for them. Patterns as in .gitignore; in
+# `write`, PATTERN::NAME is a part of a file. Left out, write and read mean everything, hide nothing.
+# [role.documents]
+# write = ["docs/**", "src/app.py::Help.*"]
+# read = ["**"]
+# hide = ["secrets/"]
 
 # Some files: what on_write says, for the files a .gitignore line of this text would match. The last rule
 # that matches wins, before the agent's own; always_merge above comes before both.

@@ -66,3 +66,9 @@ class Refused(MakfsError):
     def __init__(self, number: int, reason: str) -> None:
         super().__init__(reason)
         self.number = number
+
+
+class Denied(Refused):
+    """A write was not committed, for its agent's role does not allow it; its bytes are kept."""
+
+    errno = errno.EACCES

@@ -22,6 +22,13 @@ class OnWrite(Enum):
     CLAIM = "claim"
 
 
+class Reads(Enum):
+    """Which text a view's readers get."""
+
+    NEWEST = "newest"
+    LOCKED = "locked"
+
+
 class AllowOther(Enum):
     """Whether users other than the one who mounts may enter."""
 
@@ -79,11 +86,11 @@ class WriteConfig:
     """What happens when agents write."""
 
     on_write: OnWrite = _setting(
-        OnWrite.MERGE,
-        "What a write to nodes that nobody holds does. merge: it is merged; lines that two agents changed "
-        "at once are refused. lease: it holds the nodes for lease_s, so that two agents do not take turns "
-        "inside one function. claim: it is refused, unless the agent claimed the nodes before. This version "
-        "treats all three as merge.",
+        OnWrite.LEASE,
+        "What a write to nodes that nobody holds does. lease: it holds the nodes for lease_s, so that two "
+        "agents do not take turns inside one function. merge: it is merged; lines that two agents changed at "
+        "once are refused. claim: it is refused, unless the agent claimed the nodes before. What another "
+        "agent holds is waited for, then refused, whatever stands here.",
     )
     wait_s: float = _setting(
         15.0,
@@ -95,16 +102,14 @@ class WriteConfig:
     )
     lease_s: float = _setting(
         5.0,
-        "How long nodes stay held after the last write to them. No effect yet: this version enforces no "
-        "locks.",
+        "How long nodes stay held after the last write to them, under the policy lease.",
         unit="seconds",
         low=0.1,
         high=3600,
     )
     claim_s: float = _setting(
         300.0,
-        "How long an explicit claim lasts unless it is renewed. No effect yet: this version enforces no "
-        "locks.",
+        "How long a claim lasts unless it is renewed. Whatever its agent does through its view renews it.",
         unit="seconds",
         low=1,
         high=86400,
@@ -112,7 +117,7 @@ class WriteConfig:
     always_merge: tuple[str, ...] = _setting(
         ("CHANGELOG*", "CHANGES*", "HISTORY*", "NEWS*", "RELEASES*"),
         "Files that everybody adds to: whatever else is said, writes to them are merged. Patterns as in "
-        ".gitignore. No effect yet: this version merges all writes.",
+        ".gitignore.",
         check_item=check_glob,
     )
 
@@ -143,6 +148,11 @@ class ViewConfig:
         "programs, GNOME, VS Code, JetBrains). Such a file is seen in its own view only. Placeholders: "
         f"{SHADOW_SYNTAX}.",
         check_item=check_shadow,
+    )
+    reads: Reads = _setting(
+        Reads.NEWEST,
+        "What opening a file to read it does while another agent holds a write lock on it or in it. newest: "
+        "it shows the newest committed text. locked: it waits, up to wait_s.",
     )
     shadow_s: float = _setting(
         1.0,
@@ -183,8 +193,7 @@ class MountConfig:
     )
     max_waiters: int = _setting(
         256,
-        "How many operations may wait for other agents at once; one more is refused instead of waiting. No "
-        "effect yet: this version enforces no locks.",
+        "How many operations may wait for other agents at once; one more is refused instead of waiting.",
         unit="operations",
         low=1,
         high=10000,

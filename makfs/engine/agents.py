@@ -12,12 +12,14 @@ from makfs.engine.core import Core
 from makfs.engine.inodes import Inode, MadeStat, Realm, StatLike
 from makfs.engine.names import oserror
 from makfs.engine.past import HEAD_NUMBER, Past
+from makfs.engine.roles import Role
 from makfs.engine.tree import Found
 from makfs.engine.upper import Upper
 from makfs.engine.views import View
 from makfs.errors import Busy, NotFound
-from makfs.ids import AgentId, RepoPath
+from makfs.ids import AgentId
 from makfs.names import agent_id
+from makfs.settings import OnWrite, Reads
 
 ROOT_INO = 1
 HEAD = "@head"
@@ -38,7 +40,7 @@ class Agents:
         core.views[HEAD_NUMBER] = self._head
         self.changed: list[str] = []  # names whose entry at the top changed from outside the mount
 
-    def add(self, name: str, policy: str | None = None) -> View:
+    def add(self, name: str, policy: OnWrite | None = None) -> View:
         """Make a view. Raises BadName, EEXIST. Cost: no copying; a folder for private files."""
         agent = agent_id(name)
         if name in self.by_name:
@@ -46,7 +48,11 @@ class Agents:
         number = self.core.store.view_number(agent)
         upper = Upper(self.core.backing.state / "views" / name, self.core.backing)
         view = View(number, agent, self.core.table, upper)
-        view.policy = policy or self.core.config.policy_for(agent, RepoPath("")).value
+        config = self.core.config
+        view.policy = policy or config.agent_policy(agent)
+        view.reads_locked = config.reads_for(agent) is Reads.LOCKED
+        rule = config.role_for(agent)
+        view.role = None if rule is None else Role(rule)
         now = time.monotonic()
         for folder, names in upper.tops.items():
             for each in names:
@@ -69,6 +75,7 @@ class Agents:
             raise Busy(f"{name} has {len(busy)} files open, {busy[0]} among them; close them or use --force.")
         del self.by_name[name]
         del self.core.views[view.number]
+        self.core.locks.bury(view.agent)
         for inode in list(view.by_path.values()):
             inode.staging = None
             view.orphan(inode)

@@ -142,7 +142,7 @@ class KernelApi(Protocol):
         wait_s: float | None = None,
         lease_s: float | None = None,
     ) -> Sequence[LockRow]:
-        """Claim addresses for an agent, "read" or "write", all or none; wait up to `wait_s` (None: as configured).
+        """Claim for an agent, "read" or "write", all or none; wait up to `wait_s` (None: as configured).
 
         Raises NotFound, BadClaim, BadAddress, Busy (who holds it, until when; or the deadlock). When
         cancelled, the request leaves the queue.

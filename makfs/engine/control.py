@@ -6,8 +6,10 @@ import stat
 import time
 
 from makfs.engine.core import Core
+from makfs.engine.handles import CommandHandle
 from makfs.engine.inodes import Inode, MadeStat, Realm, StatLike
 from makfs.engine.names import oserror
+from makfs.engine.procs import Caller
 from makfs.engine.tree import Found
 from makfs.engine.views import View
 from makfs.store.model import LogQuery, Refusal
@@ -55,6 +57,10 @@ class Control:
         text = self._text(inode.view, inode.path) or b""
         return MadeStat(stat.S_IFREG | 0o444, len(text), st_mtime_ns=now, st_ctime_ns=now)
 
+    def open_command(self, inode: Inode, flags: int, caller: Caller) -> CommandHandle:
+        """Open a control file for writing. Raises EPERM for those that only tell."""
+        raise oserror(errno.EPERM, inode.path or "")
+
     def names(self, inode: Inode) -> list[str]:
         """Return the names in a control folder."""
         if inode.path == TOP:
@@ -77,7 +83,7 @@ class Control:
         if name == "agent":
             return f"{view.agent}\n".encode()
         if name == "why":
-            return ((view.why or "No write of this view was refused.") + "\n").encode()
+            return view.told.encode("utf-8", "surrogateescape")
         if name == "log":
             commits = self.core.store.log(LogQuery(limit=50))
             rows = [{"seq": c.seq, "agent": c.agent, "time_ns": c.time_ns, "paths": c.paths} for c in commits]

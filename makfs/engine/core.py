@@ -13,15 +13,19 @@ from makfs.engine.backing import Backing
 from makfs.engine.classify import Classifier
 from makfs.engine.effects import Effects
 from makfs.engine.files import Belief, File, OwnText, PastText, signature
+from makfs.engine.gate import Gate
 from makfs.engine.inodes import Inode, InodeTable, Realm, Shown, StatLike
+from makfs.engine.locking import Locks
 from makfs.engine.procs import Processes
 from makfs.engine.views import View
 from makfs.ids import NodeUid, RepoPath
+from makfs.settings import OnWrite
 from makfs.store.model import FileKind, FileState, NodeText
 from makfs.store.protocol import Store
 from makfs.syntax.node import Source
 
 log = logging.getLogger(__name__)
+_MOST_POLICIES = 10_000
 SOURCES_BYTES = 24 << 20  # text whose nodes are kept; the nodes weigh about three times as much
 
 
@@ -49,17 +53,23 @@ class Core:
     config: Config
     classifier: Classifier
     table: InodeTable
+    locks: Locks
     procs: Processes = field(default_factory=Processes)
     views: dict[int, View] = field(default_factory=dict)
     files: dict[str, File] = field(default_factory=dict)
     stranded: set[Inode] = field(default_factory=set)  # closed, but the disk was full: staged bytes to commit
     owed: dict[str, str] = field(default_factory=dict)  # path -> why it is not written through
     next_uid: int = 1
+    _policies: dict[str, OnWrite | None] = field(default_factory=dict)  # path -> what its rules say
     _sources: OrderedDict[str, int] = field(
         default_factory=OrderedDict
     )  # path -> bytes, longest unused first
     _sources_bytes: int = 0
     started_ns: int = 0
+    gate: Gate = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.gate = Gate(self)
 
     # ---- the cache of nodes
 
@@ -141,6 +151,21 @@ class Core:
         """Return the head's mtime as we last left it, 0 if it is not known."""
         file = self.files.get(path)
         return file.signature[0] if file is not None and file.signature is not None else 0
+
+    def policy(self, view: View, path: str) -> OnWrite:
+        """Return what a write to a path does: its rules', or its view's (`Config.policy_for`)."""
+        try:
+            rule = self._policies[path]
+        except KeyError:
+            if len(self._policies) >= _MOST_POLICIES:
+                self._policies.clear()
+            rule = self._policies[path] = self.config.path_policy(RepoPath(path))
+        return view.policy if rule is None else rule
+
+    @property
+    def lease_ns(self) -> int:
+        """Return how long what was written stays its writer's."""
+        return int(self.config.write.lease_s * 1e9)
 
     # ---- states for the journal
 

@@ -5,6 +5,7 @@ C2  The journal holds a commit before anything else changes (E2); a crash in bet
     mount from the effects that the journal still owes.
 C3  What is not committed is kept: a refusal holds the refused bytes, the base and the reason.
 C4  A backing file that changed behind us is imported first, never overwritten.
+C5  No text reaches the journal but through `_admit`: what a role forbids or another holds stays as it is.
 """
 
 import contextlib
@@ -14,17 +15,23 @@ import stat
 import time
 from dataclasses import dataclass, replace
 
+from makfs.engine import reasons
 from makfs.engine.core import Core, parent_of
 from makfs.engine.edit import Edit
 from makfs.engine.effects import Effects
 from makfs.engine.files import Belief, File, OwnText, signature
+from makfs.engine.foresight import certain_needs
+from makfs.engine.gate import Forbidden
 from makfs.engine.inodes import MadeStat
+from makfs.engine.locking import Held, Needs, NotAdmitted
 from makfs.engine.merging import hopeless, infer_base, merge
+from makfs.engine.needs import needs_of_attributes, needs_of_changes
 from makfs.engine.nodes import Revised, revise
 from makfs.engine.procs import Writer
+from makfs.engine.reformat import without_reformatting
 from makfs.engine.through import Through
 from makfs.engine.views import View
-from makfs.errors import NotFound, NotKept, Refused
+from makfs.errors import Denied, NotFound, NotKept, Refused
 from makfs.ids import EXTERNAL, AgentId, RepoPath, Seq
 from makfs.merge import Conflict, ConflictItem
 from makfs.store.model import Commit, CommitDraft, FileChange, FileKind, FileState, Refusal
@@ -76,14 +83,25 @@ class Corridor:
             return Landed(None, head, head != edit.data)
         like = MadeStat.like(edit.like if edit.take_mode and edit.like else st)
         like.st_mode = stat.S_IFREG | state_mode
-        return self._land(edit, file, head, result, like, effects)
+        if result == head:
+            self._admit_whole(edit, file, needs_of_attributes(path, is_dir=False))
+            return self._land(edit, file, head, result, like, effects)
+        revised = self._admit(edit, file, head, revise(core, file, head, result), result)
+        if revised.source is not None and (kept := revised.source.text) != result:
+            result = kept
+            if result == head:  # nothing is left of it but what was dropped
+                file.believe(edit.view.number, edit.writer.pid, OwnText(edit.data))
+                return Landed(None, head, merged=True)
+        return self._land(edit, file, head, result, like, effects, revised)
 
     def _put_over_large(self, edit: Edit, file: File, st: os.stat_result, effects: Effects) -> Landed:
         """Replace a file too large to merge: only what the writer has seen (Z1)."""
+        core = self.core
         if edit.new or edit.base not in (None, file.version):
             self.refuse(
                 edit, file, f"{edit.path} is too large to merge, and it changed since it was read.", ()
             )
+        self._admit_whole(edit, file, core.gate.needs(edit, None))
         like = MadeStat.like(edit.like if edit.take_mode and edit.like else st)
         return self._land(edit, file, b"", edit.data, like, effects)
 
@@ -118,8 +136,45 @@ class Corridor:
                 except Refused:
                     self._restore(edit, file, kept, effects)
                     raise
+        self._admit_whole(edit, file, core.gate.needs(edit, None))
         like = MadeStat.like(edit.like) if edit.like else MadeStat(stat.S_IFREG | 0o644)
         return self._land(edit, file, head, result, like, effects)
+
+    # ---- locks and roles
+
+    def _admit(self, edit: Edit, file: File, head: bytes, revised: Revised, result: bytes) -> Revised:
+        """Return what of a new text may be committed now (C5). Raises Refused; Held, if the caller may wait.
+
+        A formatter's change to a node that another agent holds is left out, and its agent told.
+        """
+        gate = self.core.gate
+        try:
+            gate.write(edit.view, edit.path, gate.needs(edit, revised.changes))
+        except NotAdmitted as lacking:
+            kept = without_reformatting(self.core, file, head, revised, lacking.addresses)
+            if kept is None:
+                self._lacking(edit, file, lacking)
+                raise AssertionError("refuse raises") from None
+            gate.dropped(edit.view, edit.path, lacking)
+            return self._admit(edit, file, head, kept, result)
+        return revised
+
+    def _admit_whole(self, edit: Edit, file: File, needs: Needs) -> None:
+        """As `_admit`, for what has no nodes: a file that is made, or too large to look into; a mode."""
+        try:
+            self.core.gate.write(edit.view, edit.path, needs)
+        except NotAdmitted as lacking:
+            self._lacking(edit, file, lacking)
+
+    def _lacking(self, edit: Edit, file: File, lacking: NotAdmitted) -> None:
+        """Let the caller wait, if that may help and it may; else refuse, keeping the bytes (C3)."""
+        locks = self.core.locks
+        if isinstance(lacking, Held) and locks.patient:
+            raise lacking
+        base = self.core.belief_text(file, edit.base)
+        why = f"{reasons.names(lacking.addresses)} may not be changed: {locks.verdict or lacking}"
+        kind = Denied if isinstance(lacking, Forbidden) else Refused
+        self.refuse(edit, file, why, lacking.addresses, base, self.core.gate.advice(lacking), kind)
 
     @staticmethod
     def _others_wrote(edit: Edit, file: File) -> bool:
@@ -192,6 +247,7 @@ class Corridor:
         """Refuse a write that is not finished if nothing that may follow could be accepted (G2)."""
         core, path = self.core, edit.path
         file = core.file(path)
+        self._foresee_locks(edit, file)
         if edit.new or edit.base is None or edit.base == file.version:
             return
         if file.owed is None and core.backing.lstat(path) is None:
@@ -203,6 +259,21 @@ class Corridor:
             if items:
                 self._refuse_clashes(edit, file, items, base)
 
+    def _foresee_locks(self, edit: Edit, file: File) -> None:
+        """Wait for, or refuse, what will be changed whatever follows, though the writer may not."""
+        core = self.core
+        if not core.gate.is_narrow(edit.view, edit.path) or (
+            file.owed is None and core.backing.lstat(edit.path) is None
+        ):
+            return
+        base = None if edit.new else core.belief_text(file, edit.base)
+        base = core.head_text(edit.path) if base is None else base
+        needs = certain_needs(core, file, base, edit.data)
+        try:
+            core.gate.foresee(edit.view, edit.path, needs)
+        except NotAdmitted as lacking:
+            self._lacking(edit, file, lacking)
+
     @staticmethod
     def _belief(file: File, mine: bytes, head: bytes) -> Belief:
         return file.version if mine == head else OwnText(mine)
@@ -210,11 +281,19 @@ class Corridor:
     # ---- commit and write through
 
     def _land(
-        self, edit: Edit, file: File, head: bytes, result: bytes, like: MadeStat, effects: Effects
+        self,
+        edit: Edit,
+        file: File,
+        head: bytes,
+        result: bytes,
+        like: MadeStat,
+        effects: Effects,
+        revised: Revised | None = None,
     ) -> Landed:
         """Journal the result, write it through, and note whose caches are wrong now."""
         core = self.core
-        revised = revise(core, file, head, result)
+        if revised is None:
+            revised = revise(core, file, head, result)
         state = core.text_state(result, stat.S_IMODE(like.st_mode), revised.texts)
         merged = result != edit.data
         change = FileChange(
@@ -344,7 +423,7 @@ class Corridor:
         state = core.state(file.path)
         before_it = core.store.revision(file.path)
         kind = before_it.kind if before_it is not None else FileKind.FILE
-        edits, texts = (), state.nodes
+        edits, texts, revised = (), state.nodes, None
         if state.kind is FileKind.FILE and state.kept and file.version > 0:
             before = self._kept_before(file)
             if before is not None:
@@ -354,6 +433,8 @@ class Corridor:
         else:
             file.source = None
         state = replace(state, nodes=texts) if texts else state
+        changes = revised.changes if revised is not None else None
+        core.gate.write(self._external_view, file.path, needs_of_changes(file.path, changes))  # G2
         change = FileChange(file.path, state, origin=origin, edits=edits, write_through=False)
         commit = self.journal(EXTERNAL, NOBODY, (change,), "edited in the repository")
         if file.version <= 0:
@@ -374,12 +455,19 @@ class Corridor:
     # ---- refusals
 
     def refuse(
-        self, edit: Edit, file: File, why: str, addresses: tuple[str, ...], base: bytes | None = None
+        self,
+        edit: Edit,
+        file: File,
+        why: str,
+        addresses: tuple[str, ...],
+        base: bytes | None = None,
+        advice: str = "",
+        kind: type[Refused] = Refused,
     ) -> None:
         """Keep the refused bytes and raise Refused."""
         base_seq = edit.base if isinstance(edit.base, int) and edit.base > 0 else 0
         head_seq = max(file.version, 0)
-        reason = f"{why} {self._advice(file, head_seq)}"
+        reason = f"{why} {advice or self._advice(file, head_seq)}"
         refusal = Refusal(
             0, time.time_ns(), edit.view.agent, file.path, edit.writer.program, edit.writer.pid, reason,
             Seq(base_seq), Seq(head_seq), addresses, edit.data, base,
@@ -387,7 +475,7 @@ class Corridor:
         number = self.core.store.refuse(refusal)
         edit.view.refusals += 1
         edit.view.why = f"Refused write {number} to {file.path}. {reason}"
-        raise Refused(number, edit.view.why)
+        raise kind(number, edit.view.why)
 
     def _advice(self, file: File, head_seq: int) -> str:
         """Say who wrote the newer version and what to do."""

@@ -119,8 +119,9 @@ class Data:
         writer = handle.writer()
         view = inode.view.number
         belief = file.version if handle.append else file.belief(view, writer.pid)
-        if not truncate and isinstance(belief, int) and not file.foreign_since(view, belief):
-            belief = None  # its view's pages have followed its view's commits: it sees what is shown
+        follows = not truncate and not handle.unread  # its view's pages follow its view's commits
+        if follows and isinstance(belief, int) and not file.foreign_since(view, belief):
+            belief = None  # so it sees what is shown
         if belief is None and not truncate:
             belief = file.version if inode.shown is None else inode.shown.belief
         data = b"" if truncate else self._starting_text(handle, belief)

@@ -7,29 +7,108 @@ OSError or MakfsError; the transport turns both into errnos.
 import errno
 import os
 import stat
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import TypeVar
 
 import trio
 
+from makfs.engine import reasons
 from makfs.engine.control import TOP
 from makfs.engine.core import join
 from makfs.engine.effects import READER_S, Effects
-from makfs.engine.handles import BytesHandle, Handle, RealHandle, TrackedHandle
+from makfs.engine.gate import Forbidden
+from makfs.engine.handles import BytesHandle, OpenFile, RealHandle, TrackedHandle
 from makfs.engine.inodes import Inode, Realm, StatLike
-from makfs.engine.looking import Caller, Change, Looking, Opened
+from makfs.engine.locking import Held, Needs, NotAdmitted, StillHeld
+from makfs.engine.looking import Change, Looking, Opened
 from makfs.engine.names import Maker, oserror
+from makfs.engine.needs import needs_of_attributes, needs_of_names
 from makfs.engine.past import Past
 from makfs.engine.plain import open_plain
+from makfs.engine.procs import Caller
 from makfs.engine.real import REAL
 from makfs.engine.tree import Found
 from makfs.engine.views import View
+from makfs.errors import Busy
+from makfs.ids import RepoPath
+from makfs.locks import READ, Claim, Grant, file_address
 
+T = TypeVar("T")
 SHORT_NAME = 255 // 4  # no encoding makes so few characters too long a name
 
 
 class FileSystem(Looking):
     """All operations. One instance a mount."""
+
+    # ---- waiting for what others hold
+
+    async def patiently(
+        self,
+        view: View,
+        work: Callable[[Effects], T],
+        wait_s: float,
+        *,
+        dying: Callable[[], bool] | None = None,
+    ) -> T:
+        """Carry out work that never awaits; while it needs what others hold, wait for that and try again.
+
+        The work changes nothing when Held ends it. When waiting was in vain it is done a last time, and
+        refuses for itself. Its effects are settled each time (E6).
+        """
+        locks, until, verdict = self.core.locks, trio.current_time() + wait_s, ""
+        given: tuple[Grant, ...] = ()
+        try:
+            while True:
+                effects = Effects()
+                try:
+                    with locks.asked_by(patient=not verdict, verdict=verdict):
+                        return work(effects)
+                except Held as held:
+                    try:
+                        grants = await locks.wait(held, until - trio.current_time(), self.core.lease_ns)
+                        given = (*given, *grants) if held.once else given
+                    except StillHeld as vain:
+                        verdict = str(vain)
+                finally:
+                    await self.outbox.settle(effects)
+        finally:
+            locks.give_back(view.agent, given)
+
+    async def _admitted(self, view: View, path: str, needs: Needs) -> None:
+        """Return when names or attributes may be changed, in the same step. Raises Busy, Denied.
+
+        It waits for a moment only: the kernel holds the folder's lock meanwhile.
+        """
+        gate = self.core.gate
+
+        def ask(_effects: Effects) -> None:
+            try:
+                gate.names(view, path, needs)
+            except NotAdmitted as lacking:
+                if isinstance(lacking, Held) and self.core.locks.patient:
+                    raise
+                self._not_admitted(view, path, lacking)
+
+        await self.patiently(view, ask, self._short_wait_s)
+
+    def _not_admitted(self, view: View, path: str, lacking: NotAdmitted) -> None:
+        """Tell the view why, and raise: there are no bytes to keep."""
+        why = self.core.locks.verdict or str(lacking)
+        view.refusals += 1
+        advice = self.core.gate.advice(lacking).replace(" and your text is kept", "")
+        view.why = f"Refused a change of {path or '/'}. {reasons.names(lacking.addresses)}: {why} {advice}"
+        if isinstance(lacking, Forbidden):
+            raise oserror(errno.EACCES, path)
+        raise Busy(view.why)
+
+    @property
+    def _wait_s(self) -> float:
+        return self.core.config.write.wait_s
+
+    @property
+    def _short_wait_s(self) -> float:
+        return min(self.core.config.write.wait_s, self.core.config.write.lease_s)
 
     # ---- helpers of name operations
 
@@ -64,6 +143,8 @@ class FileSystem(Looking):
         if len(os.fsencode(name)) > 255:
             raise oserror(errno.ENAMETOOLONG, name)
         path = join(folder.path, name)
+        if folder.view.role is not None and folder.view.role.hides(path, is_dir=is_dir):
+            raise oserror(errno.EACCES, path)
         if folder.realm in (Realm.GIT, Realm.SCRATCH):
             return path, folder.realm
         return path, self.core.realm_at(folder.view, path, is_dir=is_dir)
@@ -91,6 +172,7 @@ class FileSystem(Looking):
             if realm in REAL:
                 self.real.mkdir(folder.view, path, realm, mode, self._maker(caller))
             else:
+                await self._admitted(folder.view, path, needs_of_names(folders=[path]))
                 self.name_room.mkdir(folder.view, path, mode, self._maker(caller), effects)
         return self._made(folder, name)
 
@@ -102,6 +184,7 @@ class FileSystem(Looking):
             if realm in REAL:
                 self.real.symlink(folder.view, path, realm, target, self._maker(caller))
             else:
+                await self._admitted(folder.view, path, needs_of_names([path]))
                 self.name_room.symlink(folder.view, path, target, self._maker(caller), effects)
         return self._made(folder, name)
 
@@ -117,6 +200,7 @@ class FileSystem(Looking):
             if realm in REAL:
                 self.real.mknod(folder.view, path, realm, mode, rdev, self._maker(caller))
             else:  # FIFOs, sockets and devices have no text: they are in the repository, not in the journal
+                await self._admitted(folder.view, path, needs_of_names([path]))
                 os.mknod(self.core.backing.at(path), mode, rdev)
                 os.lchown(self.core.backing.at(path), caller.uid, caller.gid)
                 self.core.note_name(effects, path, own=folder.view)
@@ -145,6 +229,8 @@ class FileSystem(Looking):
                 self.real.unlink(folder.view, path, realm)
                 self.git_locks.gone(path)
             else:
+                if not self.name_room.is_unseen(folder.view, path):
+                    await self._admitted(folder.view, path, needs_of_names([path]))
                 self.name_room.unlink(folder.view, path, self._maker(caller), effects)
 
     async def rmdir(self, parent: int, name: str, caller: Caller) -> None:
@@ -160,6 +246,7 @@ class FileSystem(Looking):
             if realm in REAL:
                 self.real.rmdir(folder.view, path, realm)
             else:
+                await self._admitted(folder.view, path, needs_of_names(folders=[path]))
                 self.name_room.rmdir(folder.view, path, self._maker(caller), effects)
 
     async def rename(
@@ -176,14 +263,21 @@ class FileSystem(Looking):
         old, old_realm = self._child(folder, name, is_dir=is_dir)
         new, new_realm = self._child(target, new_name, is_dir=is_dir)
         there = self.find(target, new_name)
-        async with self._name_operation(folder.view) as effects:
+        async with self._name_operation(folder.view):
             move = self.moves.begin(folder.view, old, old_realm, new, new_realm, flags, self._maker(caller))
-            self.moves.carry_out(move, is_dir, there, effects)
+            needs = self.moves.needs(move, is_dir, there)
+            if needs is not None:
+                await self._admitted(folder.view, new, needs)
+
+            def carry_out(more: Effects) -> None:
+                self.moves.carry_out(move, is_dir, self.find(target, new_name), more)
+
+            await self.patiently(folder.view, carry_out, self._short_wait_s)
             self.git_locks.gone(old)
 
     # ---- open files
 
-    def _opened(self, handle: Handle, *, direct_io: bool = False, keep_cache: bool = True) -> Opened:
+    def _opened(self, handle: OpenFile, *, direct_io: bool = False, keep_cache: bool = True) -> Opened:
         number = next(self._next)
         self.handles[number] = handle
         return Opened(number, direct_io, keep_cache)
@@ -198,19 +292,54 @@ class FileSystem(Looking):
         inode = self.inode(ino)
         writing = flags & os.O_ACCMODE != os.O_RDONLY or bool(flags & os.O_TRUNC)
         if inode.realm in (Realm.PAST, Realm.CONTROL):
-            if writing:
-                raise oserror(errno.EROFS if inode.realm is Realm.PAST else errno.EPERM)
             past = inode.realm is Realm.PAST
+            if writing and past:
+                raise oserror(errno.EROFS)
+            if writing:
+                command = self.control.open_command(inode, flags, caller)
+                inode.opens += 1
+                return self._opened(command, direct_io=True)
             text = self.past.text(inode) if past else self.control.text(inode)
             inode.opens += 1
             return self._opened(BytesHandle(inode, text), direct_io=not past)
         if writing and inode.view.upper is None:
             raise oserror(errno.EROFS)
+        if inode.path is not None and (inode.view.role is not None or inode.view.reads_locked):
+            await self._may_open(inode, inode.path, flags)
         if inode.path is None and (
             (inode.displaced and writing) or (inode.orphan_fd < 0 and inode.staging is None)
         ):
             raise oserror(errno.ESTALE if inode.displaced else errno.ENOENT)  # ESTALE: look the name up again
         return await self._open_live(inode, flags, caller)
+
+    async def _may_open(self, inode: Inode, path: str, flags: int) -> None:
+        """Ask the role; let a reader of a view with locked reads wait for writers. Raises EACCES, Busy."""
+        view, access = inode.view, flags & os.O_ACCMODE
+        realm = self.core.realm_of(inode)
+        if view.role is not None and realm is not Realm.GIT:
+            forbidden = access != os.O_WRONLY and not view.role.may_read(path)
+            if access != os.O_RDONLY and realm is Realm.TRACKED:
+                forbidden = forbidden or not view.role.may_write_in(path)
+            if forbidden:
+                what = "read" if access == os.O_RDONLY else "write"
+                view.why = f"The role {view.role.name} of {view.agent} does not let it {what} {path}."
+                raise oserror(errno.EACCES, path)
+        if view.reads_locked and access != os.O_WRONLY and realm is Realm.TRACKED:
+            await self._readable(view, path)
+
+    async def _readable(self, view: View, path: str) -> None:
+        """Wait until nobody else holds a write lock on a file or in it."""
+        locks = self.core.locks
+        address = file_address(RepoPath(path))
+        if not locks.table.conflicts_of(view.agent, (address,), READ, now_ns=locks.now_ns()):
+            return
+        claims = (Claim(address, READ),)
+        try:
+            grants = await locks.wait(Held(view.agent, claims, "", (address,), once=True), self._wait_s, 0)
+        except StillHeld as vain:
+            view.why = f"{path} was not opened, for this view's reads wait for writers: {vain}"
+            raise Busy(view.why) from None
+        locks.give_back(view.agent, grants)
 
     async def _open_live(self, inode: Inode, flags: int, caller: Caller) -> Opened:
         reads = flags & (os.O_ACCMODE | os.O_TRUNC) == os.O_RDONLY
@@ -269,11 +398,27 @@ class FileSystem(Looking):
                 raise oserror(errno.EISDIR, path)
             there.inode.lookups += 1
             return there, await self.open(there.inode.ino, flags, caller)
+        await self._admitted_later(view, path)
         handle = self.data.create(view, path, mode, flags, caller.tid, self._maker(caller))
         view.active()
         return self._made(folder, name), self._opened(handle, direct_io=not flags & os.O_RDWR)
 
-    def handle(self, number: int) -> Handle:
+    async def _admitted_later(self, view: View, path: str) -> None:
+        """Return when a new name is nobody else's; it is the commit that takes it. Raises Busy, EACCES."""
+        if not self.core.gate.is_narrow(view, path):
+            return
+
+        def ask(_effects: Effects) -> None:
+            try:
+                self.core.gate.foresee(view, path, needs_of_names([path]))
+            except NotAdmitted as lacking:
+                if isinstance(lacking, Held) and self.core.locks.patient:
+                    raise
+                self._not_admitted(view, path, lacking)
+
+        await self.patiently(view, ask, self._short_wait_s)
+
+    def handle(self, number: int) -> OpenFile:
         """Return an open file. Raises EBADF."""
         try:
             return self.handles[number]
@@ -288,36 +433,45 @@ class FileSystem(Looking):
         """Write to an open file: staged for tracked files."""
         handle = self.handle(number)
         if isinstance(handle, TrackedHandle):
+            inode = handle.inode
             done = self.data.write(handle, offset, data)
-            if handle.file.version != handle.inode.staging_base:
+            inode.view.stirred = True
+            if handle.file.version != inode.staging_base or self.core.gate.is_narrow(
+                inode.view, inode.path or ""
+            ):
                 await self._foresee(handle)
             return done
-        assert isinstance(handle, RealHandle)
-        return os.pwrite(handle.fd, data, offset)
+        if isinstance(handle, RealHandle):
+            return os.pwrite(handle.fd, data, offset)
+        if isinstance(handle, BytesHandle):
+            raise oserror(errno.EBADF)
+        return await handle.write(offset, data)
 
     async def _foresee(self, handle: TrackedHandle) -> None:
-        effects = Effects()
-        try:
+        def foresee(effects: Effects) -> None:
             self.data.foresee(handle, effects)
-        finally:
-            await self.outbox.settle(effects)
+
+        await self.patiently(handle.inode.view, foresee, self._wait_s)
 
     def staged_by(self, number: int) -> bool:
         """Tell whether a flush has anything to do. Raises EBADF."""
         handle = self.handle(number)
-        if not isinstance(handle, TrackedHandle) or not handle.writable:
+        if isinstance(handle, BytesHandle | RealHandle):
+            return False
+        if not isinstance(handle, TrackedHandle):
+            return True
+        if not handle.writable:
             return False
         return handle.inode.staging is not None or handle.refused is not None
 
     async def flush(self, number: int) -> None:
         """Commit what was written, before close(2) returns."""
         handle = self.handle(number)
-        if isinstance(handle, TrackedHandle) and self.staged_by(number):
-            effects = Effects()
-            try:
-                self.data.flush(handle, effects)
-            finally:
-                await self.outbox.settle(effects)
+        if isinstance(handle, TrackedHandle):
+            if self.staged_by(number):
+                await self._flush(handle)
+        elif not isinstance(handle, BytesHandle | RealHandle):
+            await handle.flush()
 
     async def fsync(self, number: int) -> None:
         """Commit what was written and make it survive a power loss: the journal, and the file on the disk."""
@@ -325,12 +479,14 @@ class FileSystem(Looking):
         if isinstance(handle, RealHandle):
             await trio.to_thread.run_sync(os.fsync, handle.fd)
         elif isinstance(handle, TrackedHandle):
-            effects = Effects()
-            try:
-                self.data.flush(handle, effects, whole=True)
-            finally:
-                await self.outbox.settle(effects)
+            await self._flush(handle, whole=True)
             await trio.to_thread.run_sync(self._make_durable, handle.inode.path)
+
+    async def _flush(self, handle: TrackedHandle, *, whole: bool = False) -> None:
+        def flush(effects: Effects) -> None:
+            self.data.flush(handle, effects, whole=whole)
+
+        await self.patiently(handle.inode.view, flush, self._wait_s)
 
     def _make_durable(self, path: str | None) -> None:
         """Wait for the disk, in a worker: this takes milliseconds."""
@@ -362,21 +518,34 @@ class FileSystem(Looking):
     ) -> tuple[StatLike, float]:
         """Change size, mode, owner, times."""
         inode = self.inode(ino)
+        if inode.realm is Realm.CONTROL and change.is_size_only:
+            self._truncate_command(number, change.size or 0)
+            return self.control.stat(inode), 0.0
         if inode.realm in (Realm.ROOT, Realm.CONTROL):
             raise oserror(errno.EPERM)
         if inode.view.upper is None:
             raise oserror(errno.EROFS)
-        realm = self.core.realm_of(inode)
-        effects = Effects()
-        if realm in REAL:
+        if self.core.realm_of(inode) in REAL:
             self.real.setattr(
                 inode, change.size, change.mode, change.uid, change.gid, change.atime_ns, change.mtime_ns
             )
         else:
-            self._set_tracked(inode, change, number, caller, effects)
+            if not change.is_size_only and inode.path is not None and not _is_new(inode):
+                needs = needs_of_attributes(inode.path, is_dir=inode.is_dir)
+                await self._admitted(inode.view, inode.path, needs)
+
+            def set_tracked(effects: Effects) -> None:
+                self._set_tracked(inode, change, number, caller, effects)
+
+            await self.patiently(inode.view, set_tracked, self._wait_s)
         inode.view.active()
-        await self.outbox.settle(effects)
         return self.tree.stat(inode)
+
+    def _truncate_command(self, number: int | None, size: int) -> None:
+        """Carry out truncate(2) on a control file: on an open one, as it sees fit; else there is nothing."""
+        handle = None if number is None else self.handles.get(number)
+        if handle is not None and not isinstance(handle, BytesHandle | RealHandle | TrackedHandle):
+            handle.truncate(size)
 
     def _set_tracked(
         self, inode: Inode, change: Change, number: int | None, caller: Caller, effects: Effects
@@ -394,6 +563,11 @@ class FileSystem(Looking):
             attributes.set_owner(inode, change.uid, change.gid, effects)
         if change.atime_ns is not None or change.mtime_ns is not None:
             attributes.set_times(inode, change.atime_ns, change.mtime_ns, effects)
+
+
+def _is_new(inode: Inode) -> bool:
+    """Tell whether only its own view knows the file."""
+    return inode.staging is not None and inode.staging.new
 
 
 __all__ = ["Caller", "Change", "FileSystem", "Found", "Opened", "Past"]

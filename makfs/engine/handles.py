@@ -12,16 +12,6 @@ from makfs.errors import Refused
 from makfs.ids import RepoPath
 
 
-class Handle(Protocol):
-    """What every open file can do without waiting."""
-
-    inode: Inode
-
-    def read(self, offset: int, size: int) -> bytes:
-        """Return up to `size` bytes. Raises OSError."""
-        ...
-
-
 class TrackedHandle:
     """An open tracked file."""
 
@@ -128,6 +118,28 @@ class RealHandle:
         return os.pread(self.fd, size, offset)
 
 
+class CommandHandle(Protocol):
+    """An open control file that takes commands or new text. Its errors are those of write(2) or close(2)."""
+
+    inode: Inode
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Return bytes."""
+        ...
+
+    async def write(self, offset: int, data: bytes) -> int:
+        """Take bytes; carry out what is complete in them. Raises OSError, MakfsError."""
+        ...
+
+    def truncate(self, size: int) -> None:
+        """Carry out ftruncate(2)."""
+        ...
+
+    async def flush(self) -> None:
+        """Carry out what is left, before close(2) returns. Raises OSError, MakfsError."""
+        ...
+
+
 class BytesHandle:
     """An open file whose bytes were fixed at open: control files, files of past trees."""
 
@@ -140,3 +152,7 @@ class BytesHandle:
     def read(self, offset: int, size: int) -> bytes:
         """Return the bytes as they were at open."""
         return self.data[offset : offset + size]
+
+
+OpenFile = TrackedHandle | RealHandle | BytesHandle | CommandHandle
+"""What an open file can be."""

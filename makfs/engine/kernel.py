@@ -5,6 +5,7 @@ import os
 import resource
 import time
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from itertools import chain
 from pathlib import Path
 
@@ -13,9 +14,20 @@ import trio
 from makfs import __version__
 from makfs.config import Config
 from makfs.engine import fsck
+from makfs.engine.again import apply
 from makfs.engine.agents import Agents
-from makfs.engine.api import AgentStatus, Finding, KernelStatus, NodeRow, Progress
+from makfs.engine.api import (
+    AgentStatus,
+    Applied,
+    Finding,
+    KernelStatus,
+    LockRow,
+    LockState,
+    NodeRow,
+    Progress,
+)  # fmt: skip
 from makfs.engine.backing import STATE_DIR, Backing
+from makfs.engine.claims import Claims
 from makfs.engine.classify import Classifier
 from makfs.engine.core import Core
 from makfs.engine.corridor import Corridor
@@ -24,13 +36,15 @@ from makfs.engine.effects import Effects, Notifier, Outbox
 from makfs.engine.external import Watcher
 from makfs.engine.filesystem import FileSystem
 from makfs.engine.inodes import InodeTable
+from makfs.engine.locking import Locks
 from makfs.engine.names import Names
 from makfs.engine.nodes import head_source
 from makfs.engine.recover import recover
 from makfs.engine.tend import Tender
 from makfs.engine.views import View
-from makfs.errors import MakfsError, MountError, NotFound
+from makfs.errors import ConfigError, MakfsError, MountError, NotFound
 from makfs.ids import AgentId, RepoPath, Seq
+from makfs.settings import OnWrite
 from makfs.store.model import Commit, CommitDetail, LogQuery, Refusal
 from makfs.store.sqlite import SqliteStore
 from makfs.syntax import address, lines, split
@@ -48,6 +62,8 @@ class Kernel:
         self.data = Data(core, self.corridor)
         self.names = Names(core, self.corridor)
         self.agents = Agents(core)
+        self.claims = Claims(core, self.agents.by_name)
+        core.locks.tell = self._tell
         self.warnings: list[str] = []
         if recovered:
             self.warnings.append(
@@ -74,7 +90,8 @@ class Kernel:
         store = SqliteStore.open(backing.state, large_bytes=config.store.large_bytes)
         table = InodeTable(store.inode_exceptions(), store.set_inode_exception)
         classifier = Classifier(backing, config.view.scratch, config.is_shadow)
-        core = Core(backing, store, config, classifier, table)
+        locks = Locks(store, max_waiters=config.mount.max_waiters)
+        core = Core(backing, store, config, classifier, table, locks)
         core.next_uid = store.next_node_uid()
         core.started_ns = time.time_ns()
         kernel = cls(core, mountpoint, recover(core))
@@ -99,6 +116,7 @@ class Kernel:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._watcher.run)
             nursery.start_soon(tender.run)
+            nursery.start_soon(self.core.locks.run)
 
     async def settle(self, timeout_s: float) -> Sequence[str]:
         """Publish what is private but finished, write through what is owed; return what remains."""
@@ -152,6 +170,12 @@ class Kernel:
             memory_bytes=_resident_bytes(),
         )
 
+    def _tell(self, agent: AgentId, sentence: str) -> None:
+        """Put a sentence into an agent's `.makfs/why`."""
+        view = self.agents.by_name.get(agent)
+        if view is not None:
+            view.notices.appendleft(sentence)
+
     def _agent_status(self, view: View) -> AgentStatus:
         staged = sorted(
             inode.path
@@ -161,7 +185,7 @@ class Kernel:
         return AgentStatus(
             agent=view.agent,
             view=str(self.mountpoint / view.agent),
-            policy=view.policy,
+            policy=view.policy.value,
             open_files=sum(inode.opens for inode in view.by_path.values()),
             staged=tuple(staged),
             commits=view.commits,
@@ -172,7 +196,7 @@ class Kernel:
     def add_agent(self, name: str, policy: str | None = None) -> AgentStatus:
         """Make a view for an agent. Raises BadName, Busy."""
         try:
-            view = self.agents.add(name, policy)
+            view = self.agents.add(name, None if policy is None else _policy(policy))
         except FileExistsError:
             from makfs.errors import Busy
 
@@ -225,6 +249,54 @@ class Kernel:
             raise NotFound(f"There is no refusal {number}.")
         return refusal
 
+    # ---- locks
+
+    async def claim(
+        self,
+        agent: str,
+        mode: str,
+        addresses: Sequence[str],
+        wait_s: float | None = None,
+        lease_s: float | None = None,
+    ) -> Sequence[LockRow]:
+        """Claim addresses for an agent."""
+        return await self.claims.claim(agent, mode, addresses, wait_s, lease_s)
+
+    def hold(
+        self, agent: str, mode: str, addresses: Sequence[str], wait_s: float | None = None
+    ) -> AbstractAsyncContextManager[Sequence[LockRow]]:
+        """Claim, and hold until the context ends."""
+        return self.claims.hold(agent, mode, addresses, wait_s)
+
+    def release(self, agent: str, addresses: Sequence[str] | None) -> Sequence[LockRow]:
+        """End an agent's grants."""
+        return self.claims.release(agent, addresses)
+
+    def renew(
+        self, agent: str, addresses: Sequence[str] | None, lease_s: float | None = None
+    ) -> Sequence[LockRow]:
+        """Let an agent's leases start again."""
+        return self.claims.renew(agent, addresses, lease_s)
+
+    def locks(self, address: str | None = None) -> LockState:
+        """Return who holds and who waits."""
+        return self.claims.state(address)
+
+    def why(self, agent: str) -> str:
+        """Return what an agent was told last."""
+        view = self.agents.by_name.get(agent)
+        if view is None:
+            raise NotFound(f"There is no agent {agent}.")
+        return view.told
+
+    async def apply_refusal(self, number: int) -> Applied:
+        """Try a refused write again."""
+        refusal = self.refusal(number)
+        view = self.agents.by_name.get(refusal.agent)
+        if view is None or self.fs is None:
+            raise NotFound(f"Refusal {number} is of {refusal.agent}, and there is no such agent now.")
+        return await apply(self.fs, view, refusal)
+
     async def check(self, progress: Progress) -> Sequence[Finding]:
         """Check the store and the tree."""
         findings = list(await trio.to_thread.run_sync(fsck.check_store, self.core, progress))
@@ -243,10 +315,19 @@ def check_store(repo: Path, config: Config, progress: Progress) -> Sequence[Find
     try:
         table = InodeTable({}, lambda path, number: None)
         classifier = Classifier(backing, config.view.scratch, config.is_shadow)
-        core = Core(backing, store, config, classifier, table)
+        core = Core(backing, store, config, classifier, table, Locks(store, max_waiters=1))
         return [*fsck.check_store(core, progress), *chain(*fsck.tree_findings(core, progress))]
     finally:
         store.close()
+
+
+def _policy(text: str) -> OnWrite:
+    """Return a policy by its name. Raises ConfigError."""
+    try:
+        return OnWrite(text)
+    except ValueError:
+        accepted = ", ".join(each.value for each in OnWrite)
+        raise ConfigError(f"{text!a} is not something a write can do; accepted: {accepted}.") from None
 
 
 def _exclude_from_git(backing: Backing) -> None:

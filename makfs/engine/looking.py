@@ -11,24 +11,16 @@ from makfs.engine.core import Core, join
 from makfs.engine.data import Data
 from makfs.engine.effects import Outbox
 from makfs.engine.gitlock import GitLocks
-from makfs.engine.handles import Handle
+from makfs.engine.handles import OpenFile
 from makfs.engine.inodes import Inode, Realm, StatLike
 from makfs.engine.moves import Moves
 from makfs.engine.names import Names, oserror
 from makfs.engine.real import REAL, Real
+from makfs.engine.roles import Role
 from makfs.engine.tree import FOREVER_S, SHARED_S, Found, Tree
 from makfs.engine.xattrs import Xattrs
 
 SHORT_NAME = 255 // 4  # no encoding makes so few characters too long a name
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who makes a system call, as the transport tells."""
-
-    uid: int
-    gid: int
-    tid: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +43,11 @@ class Change:
     atime_ns: int | None = None
     mtime_ns: int | None = None
 
+    @property
+    def is_size_only(self) -> bool:
+        """Tell whether nothing but the text changes: setting the times to now comes with it."""
+        return self.mode is None and self.uid < 0 and self.gid < 0 and self.size is not None
+
 
 class Looking:
     """The rooms of one mount, and the operations that change nothing."""
@@ -66,7 +63,7 @@ class Looking:
         self.past = agents.past
         self.control = Control(core)
         self.xattrs = Xattrs(core, self.real)
-        self.handles: dict[int, Handle] = {}
+        self.handles: dict[int, OpenFile] = {}
         self.moves = Moves(core, data, names, self.real, self.handles)
         self.git_locks = GitLocks(core)
         self._next = itertools.count(1)
@@ -91,6 +88,9 @@ class Looking:
     def find(self, folder: Inode, name: str) -> Found | None:
         """Return what a name is, or None; counts nothing."""
         realm = folder.realm
+        role = folder.view.role
+        if role is not None and folder.path is not None and self._is_hidden(role, folder, name):
+            return None
         if realm is Realm.TRACKED and len(name) <= SHORT_NAME and (name != TOP or folder.path):
             return self.tree.lookup(folder, name)
         if realm is Realm.ROOT:
@@ -104,6 +104,13 @@ class Looking:
         if realm is Realm.GIT and self.git_locks.hides(folder.view, join(folder.path or "", name)):
             return None
         return self.tree.lookup(folder, name)
+
+    def _is_hidden(self, role: Role, folder: Inode, name: str) -> bool:
+        """Tell whether a role hides a name, as a file's or as a folder's if it is one."""
+        if folder.realm in (Realm.ROOT, Realm.PAST, Realm.CONTROL):
+            return False
+        path = join(folder.path or "", name)
+        return role.hides(path) or (role.hides(path, is_dir=True) and self.core.backing.is_dir(path))
 
     def known(self, folder: Inode, name: str) -> Inode | None:
         """Return a listed name's inode if the kernel need not be told about it again, else None."""
@@ -146,7 +153,10 @@ class Looking:
             return self.past.names(inode)
         if inode.realm is Realm.CONTROL:
             return self.control.names(inode)
-        return self.tree.names(inode)
+        role = inode.view.role
+        if role is None:
+            return self.tree.names(inode)
+        return [name for name in self.tree.names(inode) if not self._is_hidden(role, inode, name)]
 
     def readlink(self, ino: int) -> bytes:
         """Return where a symbolic link points."""

@@ -17,9 +17,11 @@ from makfs.engine.backing import RENAME_EXCHANGE, RENAME_NOREPLACE, copy_xattrs
 from makfs.engine.core import Core
 from makfs.engine.data import Data
 from makfs.engine.effects import Effects
-from makfs.engine.handles import Handle, RealHandle, TrackedHandle
+from makfs.engine.handles import OpenFile, RealHandle, TrackedHandle
 from makfs.engine.inodes import Inode, Realm
+from makfs.engine.locking import Needs
 from makfs.engine.names import Maker, Names, oserror
+from makfs.engine.needs import needs_of_names
 from makfs.engine.real import REAL, Real
 from makfs.engine.renames import Renames
 from makfs.engine.tree import Found
@@ -43,7 +45,7 @@ class Moves:
     """Carries out renames."""
 
     def __init__(
-        self, core: Core, data: Data, names: Names, real: Real, handles: MutableMapping[int, Handle]
+        self, core: Core, data: Data, names: Names, real: Real, handles: MutableMapping[int, OpenFile]
     ) -> None:
         self.core = core
         self.data = data
@@ -60,6 +62,28 @@ class Moves:
         if flags & ~(RENAME_EXCHANGE | RENAME_NOREPLACE) or flags == RENAME_EXCHANGE | RENAME_NOREPLACE:
             raise oserror(errno.EINVAL, old)
         return Move(view, old, old_realm, new, new_realm, flags, maker)
+
+    def needs(self, move: Move, is_dir: bool, there: Found | None) -> Needs | None:
+        """Return what a rename must be admitted for before it begins; None if its commit sees to that.
+
+        An editor's save changes nodes, which its commit knows. A file that only its view knows is nobody's.
+        """
+        if move.old == move.new or Realm.TRACKED not in (move.old_realm, move.new_realm):
+            return None
+        unseen = self.names.is_unseen(move.view, move.old)
+        tracked = [
+            path
+            for path, realm in ((move.old, move.old_realm), (move.new, move.new_realm))
+            if realm is Realm.TRACKED and not (unseen and path == move.old)
+        ]
+        if is_dir:
+            return needs_of_names(folders=tracked)
+        if move.flags & RENAME_EXCHANGE:
+            is_folder = there is not None and there.inode.is_dir
+            return needs_of_names(folders=tracked) if is_folder else needs_of_names(tracked)
+        if move.old_realm is not Realm.TRACKED or self.renames.is_save(move.view, move.old, there):
+            return None
+        return needs_of_names(tracked)
 
     def carry_out(self, move: Move, is_dir: bool, there: Found | None, effects: Effects) -> None:
         """Rename. Raises OSError, Refused."""

@@ -99,6 +99,12 @@ class Names:
 
     # ---- remove
 
+    def is_unseen(self, view: View, path: str) -> bool:
+        """Tell whether a path is a file that only its own view knows."""
+        inode = view.by_path.get(path)
+        staged = inode is not None and inode.staging is not None and inode.staging.new
+        return staged and self.core.backing.lstat(path) is None
+
     def unlink(self, view: View, path: str, maker: Maker, effects: Effects) -> None:
         """Remove a file or symbolic link; open handles keep its bytes."""
         core = self.core

@@ -18,6 +18,7 @@ class Revised:
     edits: tuple[NodeEdit, ...]
     source: Source | None
     next_uid: int
+    changes: tuple[NodeChange, ...] | None  # None: not known node by node
 
 
 def head_source(core: Core, file: File, head: bytes) -> tuple[Source, int]:
@@ -39,12 +40,12 @@ def revise(core: Core, file: File, head: bytes, result: bytes) -> Revised:
     if not head or not is_source(file.path):
         texts: tuple[NodeText, ...] = (NodeText(NodeUid(0), result),) if result else ()
         edit = NodeEdit(file.path, "edit" if head else "add", "opaque", file.path, NodeUid(0), head, result)
-        return Revised(texts, (edit,) if head else (), None, core.next_uid)
+        return Revised(texts, (edit,) if head else (), None, core.next_uid, None)
     prior, next_uid = head_source(core, file, head)
     source, next_uid = identify(file.path, prior, result, next_uid)
     texts = tuple(NodeText(node.uid, node.text) for node in source.nodes)
-    edits = tuple(_edit(file, change) for change in diff(prior, source))
-    return Revised(texts, edits, source, next_uid)
+    changes = diff(prior, source)
+    return Revised(texts, tuple(_edit(file, change) for change in changes), source, next_uid, changes)
 
 
 def _edit(file: File, change: NodeChange) -> NodeEdit:

@@ -18,6 +18,9 @@ def open_plain(core: Core, inode: Inode | None, flags: int, tid: int) -> Tracked
     """Open a file whose inode and head are at rest and as last seen (F2); else return None (P1)."""
     if flags & _NOT_PLAIN or inode is None or inode.path is None or inode.realm is not Realm.TRACKED:
         return None
+    view = inode.view
+    if view.reads_locked or view.role is not None:
+        return None
     if inode.staging is not None or inode.shown is not None or inode.judged != core.classifier.generation:
         return None
     file = core.files.get(inode.path)
@@ -34,6 +37,7 @@ def open_plain(core: Core, inode: Inode | None, flags: int, tid: int) -> Tracked
     handle = TrackedHandle(core, inode, flags, tid)
     handle.fd, handle.version = fd, file.version
     file.believe(inode.view.number, core.procs.group(tid), file.version)
+    view.stirred = True
     inode.opens += 1
     inode.stand_still(READ_STILL_S)
     return handle

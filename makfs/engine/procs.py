@@ -8,6 +8,15 @@ _MOST = 4096
 
 
 @dataclass(frozen=True, slots=True)
+class Caller:
+    """Who makes a system call, as the transport tells."""
+
+    uid: int
+    gid: int
+    tid: int
+
+
+@dataclass(frozen=True, slots=True)
 class Writer:
     """A process that opened a file: its id (thread group) and its name, empty when it is gone."""
 

@@ -20,6 +20,7 @@ from makfs.engine.effects import Effects
 from makfs.engine.files import Belief, File, PastText, signature
 from makfs.engine.inodes import Realm
 from makfs.engine.names import Maker, Names, oserror, state_with_nodes
+from makfs.engine.tree import Found
 from makfs.engine.views import View
 from makfs.ids import RepoPath, Seq
 from makfs.store.model import FileChange, FileKind, FileState, LogQuery
@@ -91,6 +92,10 @@ class Renames:
         """Tell whether a rename over a file is an editor's save (M2)."""
         source = view.by_path.get(old)
         return source is not None and source.young
+
+    def is_save(self, view: View, old: str, there: Found | None) -> bool:
+        """Tell whether a rename will be an edit of the file that is there (M2)."""
+        return there is not None and not there.inode.is_dir and self._is_save(view, old)
 
     def _rename_over(
         self, view: View, old: str, new: str, st: os.stat_result, maker: Maker, effects: Effects

@@ -46,6 +46,7 @@ class Tender:
             if self._core.stranded:
                 self._data.retry_stranded(effects)
             self._thaw(effects)
+            self._renew_claims()
             if self._outbox is not None:
                 await self._outbox.settle(effects)
             await self._keep_log_short()  # last: a checkpoint takes long, and no view may lag behind for it
@@ -57,10 +58,19 @@ class Tender:
             await trio.to_thread.run_sync(self._core.store.maintain)
         self._head_before = head
 
+    def _renew_claims(self) -> None:
+        """Let the claims of agents that did something last longer."""
+        for view in self._core.views.values():
+            if view.stirred:
+                view.stirred = False
+                self._core.locks.stir(view.agent)
+
     def publish_shadows(self, effects: Effects, *, min_age_s: float) -> None:
         """Make ordinary files of shadows that were closed so long ago."""
         now = time.monotonic()
         for view in list(self._core.views.values()):
+            if view.name_operations:  # one may be a rename of such a file, waiting for what another holds
+                continue
             for path, closed in list(view.shadows.items()):
                 inode = view.by_path.get(path)
                 if now - closed < min_age_s or (inode is not None and inode.opens):

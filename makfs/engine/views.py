@@ -6,11 +6,16 @@ V3  `staged` holds exactly the inodes with staged bytes, so that a listing need 
 """
 
 import time
+from collections import deque
 from dataclasses import dataclass, field
 
 from makfs.engine.inodes import Inode, InodeTable, Realm
+from makfs.engine.roles import Role
 from makfs.engine.upper import Upper
 from makfs.ids import AgentId
+from makfs.settings import OnWrite
+
+MOST_NOTICES = 10
 
 
 @dataclass(slots=True, eq=False)
@@ -21,7 +26,7 @@ class View:
     agent: AgentId
     table: InodeTable
     upper: Upper | None  # None: read-only
-    policy: str = "merge"
+    policy: OnWrite = OnWrite.MERGE
     by_path: dict[str, Inode] = field(default_factory=dict)
     staged: set[Inode] = field(default_factory=set)
     shadows: dict[str, float] = field(
@@ -32,7 +37,11 @@ class View:
     refusals: int = 0
     last_activity_ns: int = 0
     refused_saves: dict[tuple[str, int], float] = field(default_factory=dict)  # (path, pid) -> until
+    role: Role | None = None  # None: it may see and write everything
+    reads_locked: bool = False  # opening a file waits for those who write it
+    stirred: bool = False  # the agent did something since its claims were last renewed
     why: str = ""  # the last refusal, in plain sentences
+    notices: deque[str] = field(default_factory=lambda: deque(maxlen=MOST_NOTICES))  # newest first
 
     def inode(self, path: str, realm: Realm, is_dir: bool) -> Inode:
         """Return the path's inode, made if the view has none of that type."""
@@ -95,6 +104,13 @@ class View:
     def active(self) -> None:
         """Note that the agent did something."""
         self.last_activity_ns = time.time_ns()
+        self.stirred = True
+
+    @property
+    def told(self) -> str:
+        """Return what `.makfs/why` says: the last refusal, then what else its agent should know."""
+        parts = [self.why or "No write of this view was refused.", *self.notices]
+        return "\n".join(parts) + "\n"
 
     def check(self) -> None:
         """Assert V1 and V2. Cost: every inode; for tests."""

@@ -82,6 +82,10 @@ def lineage(address: Address) -> tuple[Address, ...]:
 
 
 def _folders_and_file(address: Address, path: str) -> list[Address]:
+    try:
+        path.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raise BadAddress(address, "no file can have such a name") from None
     parts = path.removesuffix("/").split("/")
     if "" in parts or "\0" in path:
         why = "it starts with '/'" if path.startswith("/") else "a name in its path is empty"

@@ -36,6 +36,11 @@ class Looking:
         """Return the number of the newest request."""
         return self._ticket
 
+    def is_alone(self, agent: AgentId) -> bool:
+        """Tell whether nobody but this agent holds anything."""
+        held = self._book.held
+        return not held or (len(held) == 1 and agent in held)
+
     def next_due_ns(self) -> int | None:
         """Return when to call `expire` next, None for never. Nothing ends by itself before."""
         return self._book.next_due_ns()

@@ -16,7 +16,14 @@ PACKAGES = os.pathsep.join(path for path in sys.path if path)
 class Mounted:
     """One repository at one mountpoint. The daemon is a child, so its end can be waited for."""
 
-    def __init__(self, repo: Path, mountpoint: Path, agents: tuple[str, ...] = ("alice", "bob")) -> None:
+    def __init__(
+        self,
+        repo: Path,
+        mountpoint: Path,
+        agents: tuple[str, ...] = ("alice", "bob"),
+        on_write: str | None = "merge",  # so that no test waits for a lease it does not ask for
+    ) -> None:
+        self.on_write = on_write
         self.repo = repo
         self.mountpoint = mountpoint
         self.agents = agents
@@ -35,6 +42,7 @@ class Mounted:
         read_end, write_end = os.pipe()
         command = [sys.executable, "-P", "-m", "makfsd", "--foreground", "--ready-fd", str(write_end)]
         command += ["--repo", str(self.repo), "--mount", str(self.mountpoint)]
+        command += ["--on-write", self.on_write] if self.on_write else []
         for agent in self.agents:
             command += ["--agent", agent]
         with open(read_end, encoding="utf-8") as lines:

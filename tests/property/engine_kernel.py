@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import trio
 
-from makfs.config import Config
+from makfs.config import Config, OnWrite, WriteConfig
 from makfs.engine.api import Finding
 from makfs.engine.effects import Effects
 from makfs.engine.external import Watcher
@@ -28,6 +28,7 @@ from makfs.errors import MakfsError
 MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # hundreds of stores, none worth an fsync
 FIRST_TID = 1 << 23  # above any pid_max: nobody has these, so each is a process of its own
 ROOT = 1
+MERGING = Config(write=WriteConfig(on_write=OnWrite.MERGE))  # nobody waits: each request runs to its end
 T = TypeVar("T")
 
 
@@ -49,7 +50,7 @@ class Caches:
 
     def __init__(self, repo: Path, agents: tuple[str, ...], config: Config | None = None) -> None:
         self.repo = repo
-        self.kernel = Kernel.open(repo, repo.parent / "mnt", config or Config(), agents, lambda *_: None)
+        self.kernel = Kernel.open(repo, repo.parent / "mnt", config or MERGING, agents, lambda *_: None)
         self.fs = self.kernel.attach(Notifier(self))
         self.core = self.kernel.core
         self.references: dict[int, int] = {}

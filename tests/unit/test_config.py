@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import makfs.config
-from makfs.config import AllowOther, Config, OnWrite, Partial, combine, parse, render
+from makfs.config import AllowOther, Config, OnWrite, Partial, Reads, RoleRule, combine, parse, render
 from makfs.errors import ConfigError
 from makfs.ids import AgentId, RepoPath
 from makfs.settings import SECTIONS, Setting, settings
@@ -45,7 +45,7 @@ def test_the_shipped_file_sets_every_key_to_its_default() -> None:
 
 def test_every_section_of_the_config_can_be_set() -> None:
     sections = {name for name in SECTIONS if dataclasses.is_dataclass(getattr(Config(), name))}
-    assert sections | {"agents", "paths"} == {field.name for field in dataclasses.fields(Config)}
+    assert sections | {"agents", "paths", "roles"} == {field.name for field in dataclasses.fields(Config)}
 
 
 @pytest.mark.parametrize(("section", "key"), KEYS)
@@ -87,9 +87,17 @@ def test_values_arrive_in_the_keys_own_type() -> None:
         ("shadow_s = 1", "shadow_s is unknown; it belongs to [view]"),
         ("[mount]\nqqq = 1", "[mount] qqq is unknown; accepted: allow_other, max_waiters"),
         ("write = 1", "write is a table; accepted: [write] and keys below it"),
-        ("[agent.alice]\npolice = 'merge'", '[agent."alice"]: says nothing; accepted: the key policy'),
+        ("[agent.alice]\npolice = 'merge'", "police is unknown; did you mean policy?"),
+        ("[agent.alice]", '[agent."alice"]: says nothing; accepted: the keys policy, role, reads'),
+        ("[path.a]", '[path."a"]: says nothing; accepted: the key on_write'),
+        ("[agent.alice]\nrole = 1", "1 is not accepted; accepted: a name in quotes"),
+        ("[agent.alice]\nrole = 'x'", "there is no [role.x]; roles: there are none"),
+        ("[agent.alice]\nreads = 'x'", 'accepted: one of "newest", "locked"'),
+        ("[role.r]\nwrite = 'x'", "accepted: a list of patterns, each in quotes"),
+        ("[role.r]\nhide = ['a.py::f']", "is not a path's pattern: only write takes parts of files"),
+        ("[role.r]\nwrites = []", "writes is unknown; did you mean write?"),
         ("[agent.alice]\npolicy = 'merge'\nwait_s = 1", '[agent."alice"]: wait_s is unknown; it belongs to'),
-        ("[agent]\nalice = 'merge'", '[agent."alice"]: says nothing; accepted: the key policy'),
+        ("[agent]\nalice = 'merge'", '[agent."alice"]: says nothing; accepted: the keys policy'),
         ("[agent.'a/b']\npolicy = 'merge'", "cannot name an agent"),
         ("[agent.'@head']\npolicy = 'merge'", "cannot name an agent"),
         ("[agent.'.makfs']\npolicy = 'merge'", "cannot name an agent"),
@@ -148,7 +156,18 @@ def test_always_merge_beats_a_paths_rule_beats_an_agents_beats_on_write() -> Non
 
 @pytest.mark.parametrize("path", ["", "a", "bad\udcff/name", "new\nline", "a" * 4096])
 def test_any_path_has_a_policy(path: str) -> None:
-    assert _config("[path.'docs/']\non_write = 'claim'").policy_for(ALICE, RepoPath(path)) is OnWrite.MERGE
+    assert _config("[path.'docs/']\non_write = 'claim'").policy_for(ALICE, RepoPath(path)) is OnWrite.LEASE
+
+
+def test_a_role_is_found_by_its_agent() -> None:
+    config = _config("[role.r]\nwrite = ['docs/', 'a.py::K.*']\nhide = ['s/']\n[agent.alice]\nrole = 'r'")
+    assert config.role_for(ALICE) == RoleRule("r", ("docs/", "a.py::K.*"), ("**",), ("s/",))
+    assert config.role_for(BOB) is None
+
+
+def test_reads_may_be_locked_for_one_or_for_all() -> None:
+    config = _config("[view]\nreads = 'locked'\n[agent.alice]\nreads = 'newest'")
+    assert (config.reads_for(ALICE), config.reads_for(BOB)) == (Reads.NEWEST, Reads.LOCKED)
 
 
 def test_the_repositorys_rules_beat_the_users() -> None:

@@ -1,0 +1,39 @@
+"""A refused write, tried again: merged from its base onto the newest version, as its agent."""
+
+import time
+
+from makfs.engine.api import Applied
+from makfs.engine.edit import Edit
+from makfs.engine.effects import Effects
+from makfs.engine.files import OwnText
+from makfs.engine.filesystem import FileSystem
+from makfs.engine.procs import Writer
+from makfs.engine.views import View
+from makfs.errors import NotFound
+from makfs.store.model import Refusal
+
+_APPLIER = Writer(0, "makfs")
+
+
+async def apply(fs: FileSystem, view: View, refusal: Refusal) -> Applied:
+    """Commit a refused text. Waits as any write does. Raises NotFound, Refused."""
+    core, path = fs.core, refusal.path
+    base = refusal.base
+    if base is None and refusal.base_seq:
+        base = core.belief_text(core.file(path), int(refusal.base_seq))
+    is_new = core.backing.lstat(path) is None
+    if base is None and not is_new:
+        raise NotFound(
+            f"What refusal {refusal.number} started from is not known any more; its text is in "
+            f"'makfs refusals show {refusal.number} --output FILE'."
+        )
+
+    def work(effects: Effects) -> Applied:
+        edit = Edit(
+            view, path, refusal.mine, None if base is None else OwnText(base), _APPLIER, time.time_ns(),
+            new=is_new,
+        )  # fmt: skip
+        landed = fs.data.corridor.put(edit, effects)
+        return Applied(path, landed.seq, landed.merged)
+
+    return await fs.patiently(view, work, core.config.write.wait_s)

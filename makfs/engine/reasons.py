@@ -1,0 +1,69 @@
+"""Sentences about locks, for refusals and `.makfs/why`. Times are the local time of day."""
+
+import time
+from collections.abc import Iterable, Sequence
+
+from makfs.locks import Claim, Conflict, Decision, Grant, Waiter
+from makfs.locks.values import listed, shown
+
+_SHOWN = 3
+
+
+def clock(time_ns: int) -> str:
+    """Return the time of day."""
+    return time.strftime("%H:%M:%S", time.localtime(time_ns / 1e9))
+
+
+def holder(grant: Grant) -> str:
+    """Return who holds what, since when, until when."""
+    kind = "a claim; whatever it does renews it" if grant.while_active else "a lease; each write renews it"
+    return (
+        f"{grant.agent} holds {grant.mode.word} on {shown(grant.address)} since {clock(grant.since_ns)} "
+        f"until {clock(grant.expires_ns)} ({kind})"
+    )
+
+
+def holders(conflicts: Iterable[Conflict], behind: Iterable[Waiter] = ()) -> str:
+    """Return a sentence that names those who stand against a claim."""
+    grants = {(each.grant.agent, each.grant.address): each.grant for each in conflicts}
+    texts = [holder(grant) for grant in grants.values()]
+    texts += [f"{each.agent} asked before for {listed(each.claims)}" for each in behind]
+    return _some(texts)
+
+
+def refused(decision: Decision, waited_s: float) -> str:
+    """Return why a request was not granted: the deadlock, or who is in the way and how long it waited."""
+    if decision.cycle:
+        return decision.sentence
+    waited = f" {decision.agent} waited {waited_s:.3g} s." if waited_s >= 0.05 else ""
+    return f"{holders(decision.conflicts, decision.behind)}.{waited}"
+
+
+def unclaimed(agent: str, addresses: Sequence[str]) -> str:
+    """Return why a write under the policy `claim` is refused."""
+    return f"{agent} may write only what it has claimed, and it has not claimed {names(addresses)}."
+
+
+def how_to_claim(addresses: Sequence[str]) -> str:
+    """Return the command that claims addresses, waiting for them."""
+    few = [address for address in addresses if address][:_SHOWN]
+    what = " ".join(few) if few and len(addresses) <= _SHOWN else "ADDRESS"
+    return f"echo 'write {what}' > .makfs/claim"
+
+
+def names(addresses: Iterable[str]) -> str:
+    """Return addresses for a sentence."""
+    return _some([shown(address) for address in addresses])  # type: ignore[arg-type]
+
+
+def ended(grant: Grant) -> str:
+    """Return that a claim ended by itself."""
+    return (
+        f"{clock(grant.expires_ns)}: your claim, {Claim(grant.address, grant.mode)}, ended: nothing renewed "
+        f"it for {grant.lease_ns / 1e9:g} s. Others may change it now; claim it again before you go on."
+    )
+
+
+def _some(texts: Sequence[str]) -> str:
+    more = len(texts) - _SHOWN
+    return ", and ".join(texts[:_SHOWN]) + (f", and {more} more" if more > 0 else "")
