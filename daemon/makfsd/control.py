@@ -7,7 +7,6 @@ C4  What a client claimed with `tied` is held until its connection ends, however
 """
 
 import logging
-import math
 import os
 import socket
 import struct
@@ -19,10 +18,9 @@ from typing import assert_never
 import trio
 
 from makfs.engine.api import KernelApi, LockRow
-from makfs.errors import Busy, ConfigError, MakfsError
+from makfs.errors import Busy, MakfsError
 from makfs.ids import AgentId, RepoPath, Seq
 from makfs.names import agent_id
-from makfs.settings import OnWrite
 from makfs.store.model import LogQuery
 from makfs.wire import verbs
 from makfs.wire.errors import WireError
@@ -43,7 +41,6 @@ from makfs.wire.values import from_json, to_json
 MAX_CONNECTIONS = 64
 MAX_WAITING_REQUESTS = 16  # per connection; more stay in the socket's buffer
 CHUNK_BYTES = 1 << 16
-MAX_TIME_S = 86400.0  # that a claim may wait or last
 LAST_WORD_S = 2.0  # for the reply to `unmount`, while everything else is being cancelled
 
 log = logging.getLogger("makfsd.control")
@@ -214,9 +211,8 @@ class _Connection:
         """Hold a claim until cancelled (C4). A task of its own: what `hold` opens, it closes in this task."""
         if claim.lease_s is not None:
             raise WireError("A tied claim lasts as long as the connection; it takes no lease.")
-        asked = _addresses(claim.addresses)
-        held = self._desk.kernel.hold(claim.agent, claim.mode, asked, _time(claim.wait_s, "wait"))
-        async with held as grants:
+        hold = self._desk.kernel.hold(claim.agent, claim.mode, claim.addresses, claim.wait_s)
+        async with hold as grants:
             task_status.started(grants)
             await trio.sleep_forever()
 
@@ -294,28 +290,10 @@ def _limit(limit: int) -> int:
     return limit
 
 
-def _policy(text: str | None) -> str | None:
-    accepted = [policy.value for policy in OnWrite]
-    if text is not None and text not in accepted:
-        raise ConfigError(f"{text!a} is no policy; accepted: {', '.join(accepted)}.")
-    return text
-
-
-def _time(time_s: float | None, what: str) -> float | None:
-    """Return a time asked for, checked; what else is wrong with it the kernel knows."""
-    if time_s is not None and not (math.isfinite(time_s) and 0 <= time_s <= MAX_TIME_S):
-        raise WireError(f"The {what} must be from 0 to {MAX_TIME_S:g} s, not {time_s:g} s.")
-    return time_s
-
-
-def _addresses(addresses: tuple[str, ...]) -> tuple[str, ...]:
-    if not addresses:
+def _some_or_all(addresses: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    if addresses == ():
         raise WireError("No address was named.")
     return addresses
-
-
-def _some_or_all(addresses: tuple[str, ...] | None) -> tuple[str, ...] | None:
-    return None if addresses is None else _addresses(addresses)
 
 
 def _ask(kernel: KernelApi, verb: verbs.Quick) -> object:
@@ -326,7 +304,7 @@ def _ask(kernel: KernelApi, verb: verbs.Quick) -> object:
         case verbs.Status():
             return kernel.status()
         case verbs.AddAgent(name, policy):
-            return kernel.add_agent(agent_id(name), _policy(policy))
+            return kernel.add_agent(agent_id(name), policy)
         case verbs.Nodes(path):
             return kernel.nodes(path)
         case verbs.Log():
@@ -346,7 +324,7 @@ def _ask_of_locks(kernel: KernelApi, verb: verbs.Release | verbs.Renew | verbs.L
         case verbs.Release(agent, addresses):
             return kernel.release(agent, _some_or_all(addresses))
         case verbs.Renew(agent, addresses, lease_s):
-            return kernel.renew(agent, _some_or_all(addresses), _time(lease_s, "lease"))
+            return kernel.renew(agent, _some_or_all(addresses), lease_s)
         case verbs.Locks(address):
             return kernel.locks(address)
         case verbs.Why(agent):
@@ -370,8 +348,7 @@ async def _ask_and_wait(desk: Desk, verb: verbs.Long, teller: _Teller) -> object
         case verbs.Check():
             return await desk.kernel.check(teller)
         case verbs.Claim(agent, mode, addresses, wait_s, lease_s):
-            asked, lease = _addresses(addresses), _time(lease_s, "lease")
-            return await desk.kernel.claim(agent, mode, asked, _time(wait_s, "wait"), lease)
+            return await desk.kernel.claim(agent, mode, addresses, wait_s, lease_s)
         case verbs.ApplyRefusal(number):
             return await desk.kernel.apply_refusal(number)
         case verbs.RemoveAgent(name, force):

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from makfs.cli.find import Found
-    from makfs.wire.values import Json
     from makfs.wire.verbs import Verb
 
 F = TypeVar("F", bound="Callable[..., object]")
@@ -217,11 +216,8 @@ def _tell_held(place: "Found", verb: "Verb", as_json: bool) -> None:
     from makfs.wire.values import from_json
 
     with Client(place.repo) as daemon:
-        data: Json = daemon.ask(verb)
+        data = daemon.ask(verb)
     if as_json:
         print_json(data)
     else:
         print_lines(render_held(from_json(list[LockRow], data), time.time_ns()))
-
-
-__all__ = ["claim", "locks", "release", "renew", "why"]

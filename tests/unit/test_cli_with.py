@@ -1,4 +1,4 @@
-"""R1, R2: `makfs with`, with real commands in real processes and a real socket."""
+"""R1, R2, R3: `makfs with`, with real commands in real processes and a real socket."""
 
 import os
 import select

@@ -150,11 +150,6 @@ def test_errors_of_the_kernel_reach_the_client_as_sentences(repo: Path) -> None:
             cases: list[tuple[verbs.Verb, str, int]] = [
                 (verbs.AddAgent("a"), "there is an agent a already", errno.EBUSY),
                 (verbs.AddAgent("a/b"), "cannot name an agent", errno.EINVAL),
-                (
-                    verbs.AddAgent("b", "never"),
-                    "'never' is no policy; accepted: lease, merge, claim.",
-                    errno.EINVAL,
-                ),
                 (verbs.RemoveAgent("z"), "there is no agent z", errno.ENOENT),
                 (verbs.Log(limit=0), "The limit must be from 1 to 1000.", errno.EPROTO),
                 (verbs.Show(1), "makfsd failed at this (ZeroDivisionError: a bug)", errno.EIO),
