@@ -91,7 +91,6 @@ def test_values_arrive_in_the_keys_own_type() -> None:
         ("[agent.alice]", '[agent."alice"]: says nothing; accepted: the keys policy, role, reads'),
         ("[path.a]", '[path."a"]: says nothing; accepted: the key on_write'),
         ("[agent.alice]\nrole = 1", "1 is not accepted; accepted: a name in quotes"),
-        ("[agent.alice]\nrole = 'x'", "there is no [role.x]; roles: there are none"),
         ("[agent.alice]\nreads = 'x'", 'accepted: one of "newest", "locked"'),
         ("[role.r]\nwrite = 'x'", "accepted: a list of patterns, each in quotes"),
         ("[role.r]\nhide = ['a.py::f']", "is not a path's pattern: only write takes parts of files"),
@@ -163,6 +162,11 @@ def test_a_role_is_found_by_its_agent() -> None:
     config = _config("[role.r]\nwrite = ['docs/', 'a.py::K.*']\nhide = ['s/']\n[agent.alice]\nrole = 'r'")
     assert config.role_for(ALICE) == RoleRule("r", ("docs/", "a.py::K.*"), ("**",), ("s/",))
     assert config.role_for(BOB) is None
+
+
+def test_a_role_that_is_not_there_is_an_error() -> None:
+    with pytest.raises(ConfigError, match=r"there is no \[role.x\]; roles: there are none"):
+        _config("[agent.alice]\nrole = 'x'")
 
 
 def test_reads_may_be_locked_for_one_or_for_all() -> None:
