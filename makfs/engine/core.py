@@ -57,7 +57,7 @@ class Core:
     procs: Processes = field(default_factory=Processes)
     views: dict[int, View] = field(default_factory=dict)
     files: dict[str, File] = field(default_factory=dict)
-    stranded: set[Inode] = field(default_factory=set)  # closed, but the disk was full: staged bytes to commit
+    stranded: set[Inode] = field(default_factory=set)  # closed with bytes to commit: no room, or locked
     owed: dict[str, str] = field(default_factory=dict)  # path -> why it is not written through
     next_uid: int = 1
     _policies: dict[str, OnWrite | None] = field(default_factory=dict)  # path -> what its rules say

@@ -21,6 +21,7 @@ from makfs.engine.files import Belief, File, OwnText, signature
 from makfs.engine.handles import TrackedHandle
 from makfs.engine.inodes import Inode, MadeStat, Realm, Shown, StatLike
 from makfs.engine.large import put_large
+from makfs.engine.locking import Held
 from makfs.engine.names import Maker
 from makfs.engine.plain import READ_STILL_S
 from makfs.engine.staging import Staging
@@ -108,8 +109,11 @@ class Data:
             folder=core.backing.scratch_folder, large_bytes=core.config.store.large_bytes,
         )  # fmt: skip
 
-    def _stage(self, handle: TrackedHandle, *, truncate: bool = False) -> Staging:
-        """Return the inode's staging, begun now from what the writer believes the file to be (S1)."""
+    def _stage(self, handle: TrackedHandle, *, truncate: bool = False, start: bool = False) -> Staging:
+        """Return the inode's staging, begun now from what the writer believes the file to be (S1).
+
+        `start`: it writes at the file's start, and so most likely all of it, from memory.
+        """
         inode, file = handle.inode, handle.file
         if inode.staging is not None:
             return inode.staging
@@ -119,9 +123,10 @@ class Data:
         writer = handle.writer()
         view = inode.view.number
         belief = file.version if handle.append else file.belief(view, writer.pid)
-        follows = not truncate and not handle.unread  # its view's pages follow its view's commits
+        # Its view's pages follow its view's commits, so whoever patches a file patches what is shown.
+        follows = not (truncate or handle.unread or (start and not handle.in_place))
         if follows and isinstance(belief, int) and not file.foreign_since(view, belief):
-            belief = None  # so it sees what is shown
+            belief = None
         if belief is None and not truncate:
             belief = file.version if inode.shown is None else inode.shown.belief
         data = b"" if truncate else self._starting_text(handle, belief)
@@ -146,7 +151,7 @@ class Data:
     def write(self, handle: TrackedHandle, offset: int, data: bytes) -> int:
         """Stage bytes. Raises Refused, and OSError when the disk is full (large files only)."""
         handle.check_accepted()
-        staging = self._stage(handle)
+        staging = self._stage(handle, start=offset == 0)
         staging.refusal = None
         staging.write(staging.size if handle.append else offset, data)
         return len(data)
@@ -222,15 +227,18 @@ class Data:
         self._last_close(inode)
 
     def _commit_last(self, inode: Inode, effects: Effects) -> None:
-        """Commit at RELEASE; keep what cannot be: as a refusal, or staged until the disk has room."""
+        """Commit at RELEASE; keep what cannot be: as a refusal, or staged until there is room, or the lock."""
         staging = inode.staging
         assert staging is not None
         if staging.refusal is not None:  # at FLUSH, and nothing was written since: it is kept already
             self._give_up(inode, effects)
             return
         try:
-            self.commit(inode, effects)
+            with self.core.locks.asked_by(patient=time.monotonic() < staging.wait_until(self._wait_s)):
+                self.commit(inode, effects)
             self.core.stranded.discard(inode)
+        except Held:  # nobody waits for the answer, so it waits without being asked for
+            self.core.stranded.add(inode)
         except Refused:
             self._give_up(inode, effects)
         except OSError as error:
@@ -240,6 +248,10 @@ class Data:
             log.exception("%s could not be committed", inode.path)
             self._keep_refused(inode, staging, "makfs failed; its log tells how.")
             self._give_up(inode, effects)
+
+    @property
+    def _wait_s(self) -> float:
+        return self.core.config.write.wait_s
 
     def _give_up(self, inode: Inode, effects: Effects) -> None:
         """Show the committed text again; the staged bytes are kept as a refusal."""
@@ -266,7 +278,7 @@ class Data:
             log.exception("%d bytes of %s are lost", staging.size, inode.path)
 
     def retry_stranded(self, effects: Effects) -> None:
-        """Try again to commit what a full disk kept staged."""
+        """Try again to commit what a full disk, or another agent's lock, kept staged."""
         for inode in list(self.core.stranded):
             if inode.staging is None or inode.path is None:
                 self.core.stranded.discard(inode)

@@ -26,7 +26,7 @@ from makfs.engine.names import Maker, oserror
 from makfs.engine.needs import needs_of_attributes, needs_of_names
 from makfs.engine.past import Past
 from makfs.engine.plain import open_plain
-from makfs.engine.procs import Caller
+from makfs.engine.procs import Caller, is_dying
 from makfs.engine.real import REAL
 from makfs.engine.tree import Found
 from makfs.engine.views import View
@@ -43,18 +43,11 @@ class FileSystem(Looking):
 
     # ---- waiting for what others hold
 
-    async def patiently(
-        self,
-        view: View,
-        work: Callable[[Effects], T],
-        wait_s: float,
-        *,
-        dying: Callable[[], bool] | None = None,
-    ) -> T:
+    async def patiently(self, view: View, work: Callable[[Effects], T], wait_s: float, tid: int = 0) -> T:
         """Carry out work that never awaits; while it needs what others hold, wait for that and try again.
 
         The work changes nothing when Held ends it. When waiting was in vain it is done a last time, and
-        refuses for itself. Its effects are settled each time (E6).
+        refuses for itself. Its effects are settled each time (E6). A killed thread `tid` does not wait.
         """
         locks, until, verdict = self.core.locks, trio.current_time() + wait_s, ""
         given: tuple[Grant, ...] = ()
@@ -65,15 +58,23 @@ class FileSystem(Looking):
                     with locks.asked_by(patient=not verdict, verdict=verdict):
                         return work(effects)
                 except Held as held:
+                    if tid and is_dying(tid):
+                        verdict = f"{held} The process that wrote it was killed."
+                        continue
                     try:
                         grants = await locks.wait(held, until - trio.current_time(), self.core.lease_ns)
                         given = (*given, *grants) if held.once else given
                     except StillHeld as vain:
                         verdict = str(vain)
                 finally:
-                    await self.outbox.settle(effects)
+                    with trio.CancelScope(shield=True):  # half told, a view would show its old text for ever
+                        await self.outbox.settle(effects)
         finally:
             locks.give_back(view.agent, given)
+
+    def may_wait(self) -> bool:
+        """Tell whether an operation may have to wait for another agent: somebody holds something."""
+        return not self.core.locks.is_idle
 
     async def _admitted(self, view: View, path: str, needs: Needs) -> None:
         """Return when names or attributes may be changed, in the same step. Raises Busy, Denied.
@@ -464,12 +465,12 @@ class FileSystem(Looking):
             return False
         return handle.inode.staging is not None or handle.refused is not None
 
-    async def flush(self, number: int) -> None:
-        """Commit what was written, before close(2) returns."""
+    async def flush(self, number: int, tid: int = 0) -> None:
+        """Commit what was written, before close(2) of a thread returns."""
         handle = self.handle(number)
         if isinstance(handle, TrackedHandle):
             if self.staged_by(number):
-                await self._flush(handle)
+                await self._flush(handle, tid)
         elif not isinstance(handle, BytesHandle | RealHandle):
             await handle.flush()
 
@@ -479,14 +480,14 @@ class FileSystem(Looking):
         if isinstance(handle, RealHandle):
             await trio.to_thread.run_sync(os.fsync, handle.fd)
         elif isinstance(handle, TrackedHandle):
-            await self._flush(handle, whole=True)
+            await self._flush(handle, 0, whole=True)
             await trio.to_thread.run_sync(self._make_durable, handle.inode.path)
 
-    async def _flush(self, handle: TrackedHandle, *, whole: bool = False) -> None:
+    async def _flush(self, handle: TrackedHandle, tid: int, *, whole: bool = False) -> None:
         def flush(effects: Effects) -> None:
             self.data.flush(handle, effects, whole=whole)
 
-        await self.patiently(handle.inode.view, flush, self._wait_s)
+        await self.patiently(handle.inode.view, flush, self._wait_s, tid)
 
     def _make_durable(self, path: str | None) -> None:
         """Wait for the disk, in a worker: this takes milliseconds."""

@@ -194,6 +194,11 @@ class Locks:
         sentence = reasons.holders(conflicts, behind) + "."
         return Held(agent, needs.claims, sentence, lacking, once=policy is OnWrite.MERGE)
 
+    @property
+    def is_idle(self) -> bool:
+        """Tell whether nobody holds anything."""
+        return not self.table.is_held
+
     def concerns(self, agent: AgentId, address: Address) -> bool:
         """Tell whether others hold the address, or anything above or below it. Cost: a look at each above."""
         table = self.table

@@ -1,5 +1,6 @@
 """Who writes: processes as /proc tells them (proc(5)). FUSE gives a thread id, at open only."""
 
+import signal
 import time
 from dataclasses import dataclass
 
@@ -60,3 +61,26 @@ class Processes:
             return tid
         at = head.find(b"\nTgid:")
         return int(head[at + 6 : head.find(b"\n", at + 1)]) if at >= 0 else tid
+
+
+def is_dying(tid: int) -> bool:
+    """Tell whether a thread is gone or killed, or will be: all fatal signals come as SIGKILL (proc(5)).
+
+    Who ends in order is not dying: its last close may wait as any other.
+    """
+    try:
+        with open(f"/proc/{tid}/status", "rb") as file:
+            status = file.read(4096)
+        with open(f"/proc/{tid}/stat", "rb") as file:
+            exit_code = int(file.read().rsplit(b" ", 1)[1])
+    except (OSError, ValueError, IndexError):
+        return True
+    return bool(exit_code & 0x7F) or any(_has_kill(status, field) for field in (b"\nSigPnd:", b"\nShdPnd:"))
+
+
+def _has_kill(status: bytes, field: bytes) -> bool:
+    at = status.find(field)
+    if at < 0:
+        return False
+    line = status[at + len(field) : status.find(b"\n", at + 1)]
+    return bool(int(line, 16) >> (signal.SIGKILL - 1) & 1)

@@ -38,6 +38,7 @@ class Staging:
         "touched",
         "uid",
         "writer",
+        "until",
         "wrote",
         "xattrs",
     )
@@ -64,6 +65,13 @@ class Staging:
         self.xattrs: dict[str, bytes] = {}  # of a new file
         self.done: trio.Event | None = None  # somebody waits for the commit
         self.refusal: int | None = None  # refused at FLUSH; RELEASE decides
+        self.until = 0.0  # monotonic; so long a commit at RELEASE waits for locks
+
+    def wait_until(self, wait_s: float) -> float:
+        """Return when a commit without a caller gives up waiting: so long after its first try (monotonic)."""
+        if not self.until:
+            self.until = time.monotonic() + wait_s
+        return self.until
 
     @property
     def size(self) -> int:

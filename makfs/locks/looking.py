@@ -36,6 +36,11 @@ class Looking:
         """Return the number of the newest request."""
         return self._ticket
 
+    @property
+    def is_held(self) -> bool:
+        """Tell whether anybody holds anything."""
+        return bool(self._book.held)
+
     def is_alone(self, agent: AgentId) -> bool:
         """Tell whether nobody but this agent holds anything."""
         held = self._book.held

@@ -65,9 +65,10 @@ class Files:
         handle, offset, size, flags, *_ = _write_in(body)
         start = abi.WRITE_IN.size
         kill = flags & abi.FUSE_WRITE_KILL_SUIDGID
-        return self._write(
+        work = self._write(
             node, handle, offset, bytes(body[start : start + size]), caller(head) if kill else None
         )
+        return self._interrupts.while_alive(head[2], head[6], work) if self._fs.may_wait() else work
 
     async def _write(self, node: int, handle: int, offset: int, data: bytes, killer: Caller | None) -> bytes:
         done = await self._fs.write(handle, offset, data)
@@ -77,14 +78,18 @@ class Files:
 
     def flush(self, node: int, body: memoryview, head: Head) -> Answer:
         handle = abi.FLUSH_IN.unpack_from(body)[0]
-        return self._flush(handle) if self._fs.staged_by(handle) else b""
+        if not self._fs.staged_by(handle):
+            return b""
+        work = self._flush(handle, head[6])
+        return self._interrupts.while_alive(head[2], head[6], work) if self._fs.may_wait() else work
 
-    async def _flush(self, handle: int) -> bytes:
-        await self._fs.flush(handle)
+    async def _flush(self, handle: int, tid: int) -> bytes:
+        await self._fs.flush(handle, tid)
         return b""
 
     def fsync(self, node: int, body: memoryview, head: Head) -> Answer:
-        return self._fsync(abi.FSYNC_IN.unpack_from(body)[0])
+        work = self._fsync(abi.FSYNC_IN.unpack_from(body)[0])
+        return self._interrupts.while_alive(head[2], head[6], work)
 
     async def _fsync(self, handle: int) -> bytes:
         await self._fs.fsync(handle)
