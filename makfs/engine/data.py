@@ -227,7 +227,7 @@ class Data:
         self._last_close(inode)
 
     def _commit_last(self, inode: Inode, effects: Effects) -> None:
-        """Commit at RELEASE; keep what cannot be: as a refusal, or staged until there is room, or the lock."""
+        """Commit at RELEASE; keep what cannot be: as a refusal, or staged until there is room or the lock."""
         staging = inode.staging
         assert staging is not None
         if staging.refusal is not None:  # at FLUSH, and nothing was written since: it is kept already

@@ -37,8 +37,8 @@ class Staging:
         "told",
         "touched",
         "uid",
-        "writer",
         "until",
+        "writer",
         "wrote",
         "xattrs",
     )
