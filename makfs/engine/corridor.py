@@ -14,33 +14,33 @@ import os
 import stat
 import time
 from dataclasses import dataclass, replace
+from typing import NoReturn
 
 from makfs.engine import reasons
+from makfs.engine.behind import Behind
 from makfs.engine.core import Core, parent_of
 from makfs.engine.edit import Edit
 from makfs.engine.effects import Effects
-from makfs.engine.files import Belief, File, OwnText, signature
+from makfs.engine.files import Belief, File, OwnText
 from makfs.engine.foresight import certain_needs
 from makfs.engine.gate import Forbidden
 from makfs.engine.inodes import MadeStat
 from makfs.engine.locking import Held, Needs, NotAdmitted
 from makfs.engine.merging import hopeless, infer_base, merge
-from makfs.engine.needs import needs_of_attributes, needs_of_changes
+from makfs.engine.needs import needs_of_attributes
 from makfs.engine.nodes import Revised, revise
-from makfs.engine.procs import Writer
+from makfs.engine.procs import NOBODY
 from makfs.engine.reformat import without_reformatting
+from makfs.engine.refusing import refuse
 from makfs.engine.through import Through
 from makfs.engine.views import View
 from makfs.errors import Denied, NotFound, NotKept, Refused
-from makfs.ids import EXTERNAL, AgentId, RepoPath, Seq
+from makfs.ids import EXTERNAL, RepoPath, Seq
 from makfs.merge import Conflict, ConflictItem
-from makfs.store.model import Commit, CommitDraft, FileChange, FileKind, FileState, Refusal
+from makfs.store.model import Commit, FileChange, FileKind, FileState
 from makfs.syntax import is_source
 
 log = logging.getLogger(__name__)
-NOBODY = Writer(0, "")
-UNKNOWN = FileState(FileKind.FILE, 0o644, content_hash=bytes(16), kept=False)
-"""A file that was there and is not known: changed behind us before anybody had read it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,10 @@ class Corridor:
     def __init__(self, core: Core) -> None:
         self.core = core
         self.through = Through(core)
+        self.journal = self.through.journal
         self._external_view = View(0, EXTERNAL, core.table, None)
+        self.behind = Behind(core, self.through, self._external_view)
+        self.refresh = self.behind.refresh
 
     # ---- the way in
 
@@ -70,7 +73,7 @@ class Corridor:
         if st is None:
             return self._put_absent(edit, file, effects)
         if not stat.S_ISREG(st.st_mode):
-            self.refuse(edit, file, f"{path} is no longer a file.", ())
+            refuse(self.core, edit, file, f"{path} is no longer a file.", ())
         if st.st_size > core.config.store.large_bytes:
             return self._put_over_large(edit, file, st, effects)
         head = core.head_text(path)
@@ -86,9 +89,10 @@ class Corridor:
         if result == head:
             self._admit_whole(edit, file, needs_of_attributes(path, is_dir=False))
             return self._land(edit, file, head, result, like, effects)
-        revised = self._admit(edit, file, head, revise(core, file, head, result), result)
-        if revised.source is not None and (kept := revised.source.text) != result:
-            result = kept
+        meant = revise(core, file, head, result)
+        revised = self._admit(edit, file, head, meant)
+        if revised is not meant and revised.source is not None:
+            result = revised.source.text
             if result == head:  # nothing is left of it but what was dropped
                 file.believe(edit.view.number, edit.writer.pid, OwnText(edit.data))
                 return Landed(None, head, merged=True)
@@ -98,8 +102,8 @@ class Corridor:
         """Replace a file too large to merge: only what the writer has seen (Z1)."""
         core = self.core
         if edit.new or edit.base not in (None, file.version):
-            self.refuse(
-                edit, file, f"{edit.path} is too large to merge, and it changed since it was read.", ()
+            refuse(
+                core, edit, file, f"{edit.path} is too large to merge, and it changed since it was read.", ()
             )
         self._admit_whole(edit, file, core.gate.needs(edit, None))
         like = MadeStat.like(edit.like if edit.take_mode and edit.like else st)
@@ -120,8 +124,8 @@ class Corridor:
         """Commit an edit of a path where nothing is now: a new file, or one deleted meanwhile."""
         core = self.core
         if not edit.new:
-            self.refuse(
-                edit, file, f"{edit.path} was deleted by another agent while it was being written.", ()
+            refuse(
+                core, edit, file, f"{edit.path} was deleted by another agent while it was being written.", ()
             )
         result, head = edit.data, b""
         if file.deleted_by == edit.view.number and file.kept and self._others_wrote(edit, file):
@@ -142,7 +146,7 @@ class Corridor:
 
     # ---- locks and roles
 
-    def _admit(self, edit: Edit, file: File, head: bytes, revised: Revised, result: bytes) -> Revised:
+    def _admit(self, edit: Edit, file: File, head: bytes, revised: Revised) -> Revised:
         """Return what of a new text may be committed now (C5). Raises Refused; Held, if the caller may wait.
 
         A formatter's change to a node that another agent holds is left out, and its agent told.
@@ -153,10 +157,9 @@ class Corridor:
         except NotAdmitted as lacking:
             kept = without_reformatting(self.core, file, head, revised, lacking.addresses)
             if kept is None:
-                self._lacking(edit, file, lacking)
-                raise AssertionError("refuse raises") from None
-            gate.dropped(edit.view, edit.path, lacking)
-            return self._admit(edit, file, head, kept, result)
+                self.lacking(edit, file, lacking)
+                gate.dropped(edit.view, edit.path, lacking)
+            return self._admit(edit, file, head, kept)
         return revised
 
     def _admit_whole(self, edit: Edit, file: File, needs: Needs) -> None:
@@ -164,9 +167,9 @@ class Corridor:
         try:
             self.core.gate.write(edit.view, edit.path, needs)
         except NotAdmitted as lacking:
-            self._lacking(edit, file, lacking)
+            self.lacking(edit, file, lacking)
 
-    def _lacking(self, edit: Edit, file: File, lacking: NotAdmitted) -> None:
+    def lacking(self, edit: Edit, file: File, lacking: NotAdmitted) -> NoReturn:
         """Let the caller wait, if that may help and it may; else refuse, keeping the bytes (C3)."""
         locks = self.core.locks
         if isinstance(lacking, Held) and locks.patient:
@@ -174,7 +177,7 @@ class Corridor:
         base = self.core.belief_text(file, edit.base)
         why = f"{reasons.names(lacking.addresses)} may not be changed: {locks.verdict or lacking}"
         kind = Denied if isinstance(lacking, Forbidden) else Refused
-        self.refuse(edit, file, why, lacking.addresses, base, self.core.gate.advice(lacking), kind)
+        refuse(self.core, edit, file, why, lacking.addresses, base, self.core.gate.advice(lacking), kind)
 
     @staticmethod
     def _others_wrote(edit: Edit, file: File) -> bool:
@@ -223,25 +226,25 @@ class Corridor:
         base = self.core.belief_text(file, edit.base)
         if base is None:
             self._refuse_unknown(edit, file)
-            raise AssertionError("refuse raises")
         return base
 
-    def _refuse_unknown(self, edit: Edit, file: File) -> None:
+    def _refuse_unknown(self, edit: Edit, file: File) -> NoReturn:
         """Refuse a write that began from a text which nobody kept."""
         why = f"{file.path} changed in the repository since it was read, and what was read is not kept."
-        self.refuse(edit, file, why, ())
+        refuse(self.core, edit, file, why, ())
 
     def _merge_texts(self, edit: Edit, file: File, base: bytes, head: bytes) -> bytes:
         """Merge three texts. Raises Refused with the conflicts' sentences."""
         merged = merge(self.core, file, base, edit.data, head, edit.base)
         if isinstance(merged, Conflict):
             self._refuse_clashes(edit, file, merged.items, base)
-            raise AssertionError("refuse raises")
         return merged.text
 
-    def _refuse_clashes(self, edit: Edit, file: File, items: tuple[ConflictItem, ...], base: bytes) -> None:
+    def _refuse_clashes(
+        self, edit: Edit, file: File, items: tuple[ConflictItem, ...], base: bytes
+    ) -> NoReturn:
         sentences = " ".join(item.sentence.rstrip(".") + "." for item in items[:5])
-        self.refuse(edit, file, sentences, tuple(dict.fromkeys(item.address for item in items)), base)
+        refuse(self.core, edit, file, sentences, tuple(dict.fromkeys(item.address for item in items)), base)
 
     def foresee(self, edit: Edit) -> None:
         """Refuse a write that is not finished if nothing that may follow could be accepted (G2)."""
@@ -251,7 +254,9 @@ class Corridor:
         if edit.new or edit.base is None or edit.base == file.version:
             return
         if file.owed is None and core.backing.lstat(path) is None:
-            self.refuse(edit, file, f"{path} was deleted by another agent while it was being written.", ())
+            refuse(
+                self.core, edit, file, f"{path} was deleted by another agent while it was being written.", ()
+            )
         base = core.belief_text(file, edit.base)
         head = core.head_text(path)
         if base is not None and base != head:
@@ -272,7 +277,7 @@ class Corridor:
         try:
             core.gate.foresee(edit.view, edit.path, needs)
         except NotAdmitted as lacking:
-            self._lacking(edit, file, lacking)
+            self.lacking(edit, file, lacking)
 
     @staticmethod
     def _belief(file: File, mine: bytes, head: bytes) -> Belief:
@@ -329,15 +334,6 @@ class Corridor:
         file.deleted_by = file.kept = 0
         self.core.next_uid = revised.next_uid
 
-    def journal(
-        self, agent: AgentId, writer: Writer, changes: tuple[FileChange, ...], note: str = ""
-    ) -> Commit:
-        """Append one commit. Raises StoreFull."""
-        draft = CommitDraft(agent, time.time_ns(), writer.program, writer.pid, changes, note)
-        commit, effects = self.core.store.commit(draft)
-        self.through.begin(effects)
-        return commit
-
     def _overtaken(self, file: File, base: bytes, theirs: bytes, effects: Effects) -> None:
         """Merge an edit that somebody made in the repository while ours was on its way (C4)."""
         edit = Edit(self._external_view, file.path, theirs, OwnText(base), NOBODY, time.time_ns())
@@ -365,123 +361,3 @@ class Corridor:
 
     def _absent(self, path: str) -> FileChange:
         return FileChange(RepoPath(path), FileState(FileKind.ABSENT), origin=self.core.origin(path))
-
-    # ---- edits behind us
-
-    def refresh(self, file: File, effects: Effects) -> os.stat_result | None:
-        """Import what changed in the backing directory behind us (C4); return the file's attributes now."""
-        core = self.core
-        st = core.backing.lstat(file.path)
-        if file.owed is not None:
-            return st
-        now = signature(st) if st is not None and stat.S_ISREG(st.st_mode) else None
-        if file.signature == now and (now is not None or file.version <= 0 or file.deleted_by):
-            return st
-        if file.version <= 0:
-            if file.signature is not None:
-                self._import_unrecorded(file, st, effects)
-            file.signature = now
-            return st
-        self._import(file, st, effects)
-        file.signature = now
-        return st
-
-    def _import_unrecorded(self, file: File, st: os.stat_result | None, effects: Effects) -> None:
-        """Book a change of a file that nobody had changed through us: what it was is not known any more."""
-        known = file.version
-        file.version -= 1
-        file.source = None
-        log.info("%s changed in the repository (was version %d)", file.path, known)
-        self._external(file, UNKNOWN, effects)
-
-    def _import(self, file: File, st: os.stat_result | None, effects: Effects) -> None:
-        """Compare a recorded file with the backing directory; journal the difference as `external`'s."""
-        core = self.core
-        revision = core.store.revision(file.path)
-        assert revision is not None
-        if st is None and revision.kind is FileKind.ABSENT:
-            return
-        if st is not None and not stat.S_ISREG(st.st_mode):
-            now = core.state(file.path)
-            if (now.kind, now.target) == (revision.kind, revision.target):
-                return
-        if st is not None and stat.S_ISREG(st.st_mode) and revision.kind is FileKind.FILE:
-            same_mode = stat.S_IMODE(st.st_mode) == revision.mode
-            if same_mode and st.st_size == revision.size_bytes:
-                now = core.state(file.path)
-                if now.content_hash == revision.content_hash:
-                    return
-        self._external(file, None, effects)
-
-    def import_mode(self, file: File, effects: Effects) -> None:
-        """Book a change of the mode alone, which leaves the signature (F2) as it was."""
-        if file.owed is None:
-            self._external(file, None, effects)
-
-    def _external(self, file: File, origin: FileState | None, effects: Effects) -> None:
-        core = self.core
-        state = core.state(file.path)
-        before_it = core.store.revision(file.path)
-        kind = before_it.kind if before_it is not None else FileKind.FILE
-        edits, texts, revised = (), state.nodes, None
-        if state.kind is FileKind.FILE and state.kept and file.version > 0:
-            before = self._kept_before(file)
-            if before is not None:
-                revised = revise(core, file, before, b"".join(node.text for node in state.nodes))
-                edits, texts = revised.edits, revised.texts  # type: ignore[assignment]
-                file.source, core.next_uid = revised.source, revised.next_uid
-        else:
-            file.source = None
-        state = replace(state, nodes=texts) if texts else state
-        changes = revised.changes if revised is not None else None
-        core.gate.write(self._external_view, file.path, needs_of_changes(file.path, changes))  # G2
-        change = FileChange(file.path, state, origin=origin, edits=edits, write_through=False)
-        commit = self.journal(EXTERNAL, NOBODY, (change,), "edited in the repository")
-        if file.version <= 0:
-            file.first = file.version
-        file.version = commit.seq
-        file.changed(self._external_view.number, time.monotonic())
-        core.note_content(effects, file.path)
-        if state.kind is not FileKind.FILE or kind is not FileKind.FILE:
-            core.left(file.path)
-            core.note_name(effects, file.path, own=None)
-
-    def _kept_before(self, file: File) -> bytes | None:
-        try:
-            return b"".join(node.text for node in self.core.store.nodes(file.path))
-        except (NotKept, NotFound):
-            return None
-
-    # ---- refusals
-
-    def refuse(
-        self,
-        edit: Edit,
-        file: File,
-        why: str,
-        addresses: tuple[str, ...],
-        base: bytes | None = None,
-        advice: str = "",
-        kind: type[Refused] = Refused,
-    ) -> None:
-        """Keep the refused bytes and raise Refused."""
-        base_seq = edit.base if isinstance(edit.base, int) and edit.base > 0 else 0
-        head_seq = max(file.version, 0)
-        reason = f"{why} {advice or self._advice(file, head_seq)}"
-        refusal = Refusal(
-            0, time.time_ns(), edit.view.agent, file.path, edit.writer.program, edit.writer.pid, reason,
-            Seq(base_seq), Seq(head_seq), addresses, edit.data, base,
-        )  # fmt: skip
-        number = self.core.store.refuse(refusal)
-        edit.view.refusals += 1
-        edit.view.why = f"Refused write {number} to {file.path}. {reason}"
-        raise kind(number, edit.view.why)
-
-    def _advice(self, file: File, head_seq: int) -> str:
-        """Say who wrote the newer version and what to do."""
-        detail = self.core.store.detail(Seq(head_seq)) if head_seq else None
-        who = f"{detail.commit.agent} wrote version {head_seq}. " if detail else ""
-        return (
-            f"{who}Nothing was changed and your text is kept. Read {file.path} again, redo the edit on what "
-            "it says now, and write it."
-        )

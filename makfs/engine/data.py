@@ -24,6 +24,7 @@ from makfs.engine.large import put_large
 from makfs.engine.locking import Held
 from makfs.engine.names import Maker
 from makfs.engine.plain import READ_STILL_S
+from makfs.engine.refusing import refuse
 from makfs.engine.staging import Staging
 from makfs.engine.views import View
 from makfs.errors import MakfsError, Refused, StoreFull
@@ -271,7 +272,7 @@ class Data:
         assert inode.path is not None
         edit = self._edit(inode.view, inode.path, staging)
         try:
-            self.corridor.refuse(edit, self.core.file(inode.path), why, ())
+            refuse(self.core, edit, self.core.file(inode.path), why, ())
         except Refused:
             pass
         except (MakfsError, OSError):

@@ -17,10 +17,12 @@ import trio
 from asyncinotify import Inotify, Mask
 
 from makfs.engine.backing import STATE_DIR
+from makfs.engine.behind import UNKNOWN
 from makfs.engine.core import Core, join, parent_of
-from makfs.engine.corridor import NOBODY, UNKNOWN, Corridor
+from makfs.engine.corridor import Corridor
 from makfs.engine.effects import Effects, Outbox
 from makfs.engine.inodes import Realm
+from makfs.engine.procs import NOBODY
 from makfs.ids import EXTERNAL, RepoPath
 from makfs.store.model import FileChange, FileKind, FileState
 
@@ -235,7 +237,7 @@ class Watcher:
             st = self._corridor.refresh(file, effects)
             recorded = core.store.revision(RepoPath(path))
             if st is not None and recorded is not None and recorded.mode != stat.S_IMODE(st.st_mode):
-                self._corridor.import_mode(file, effects)
+                self._corridor.behind.import_mode(file, effects)
         if core.classifier.concerns(path):
             core.classifier.reload()
 

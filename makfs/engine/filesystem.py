@@ -7,6 +7,7 @@ OSError or MakfsError; the transport turns both into errnos.
 import errno
 import os
 import stat
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar
@@ -285,7 +286,10 @@ class FileSystem(Looking):
 
     def open_plain(self, ino: int, flags: int, tid: int) -> Opened | None:
         """Open a file for reading at once; None if it takes `open` to do it (P1)."""
-        handle = open_plain(self.core, self.core.table.by_ino.get(ino), flags, tid)
+        inode = self.core.table.by_ino.get(ino)
+        if inode is not None and inode.view.refused_saves:
+            return None
+        handle = open_plain(self.core, inode, flags, tid)
         return None if handle is None else self._opened(handle)
 
     async def open(self, ino: int, flags: int, caller: Caller) -> Opened:
@@ -307,11 +311,27 @@ class FileSystem(Looking):
             raise oserror(errno.EROFS)
         if inode.path is not None and (inode.view.role is not None or inode.view.reads_locked):
             await self._may_open(inode, inode.path, flags)
+        if inode.view.refused_saves and inode.path is not None:
+            self._mind_refused_save(
+                inode.view, inode.path, self.core.procs.group(caller.tid), writing=writing
+            )
         if inode.path is None and (
             (inode.displaced and writing) or (inode.orphan_fd < 0 and inode.staging is None)
         ):
             raise oserror(errno.ESTALE if inode.displaced else errno.ENOENT)  # ESTALE: look the name up again
         return await self._open_live(inode, flags, caller)
+
+    @staticmethod
+    def _mind_refused_save(view: View, path: str, pid: int, *, writing: bool) -> None:
+        """Refuse in place what its process was refused as a rename, until it reads the file. Raises Busy."""
+        now = time.monotonic()
+        for key in [key for key, save in view.refused_saves.items() if save.until <= now]:
+            del view.refused_saves[key]
+        save = view.refused_saves.get((path, pid))
+        if save is not None and writing:
+            raise Busy(save.why)
+        if save is not None:
+            del view.refused_saves[path, pid]
 
     async def _may_open(self, inode: Inode, path: str, flags: int) -> None:
         """Ask the role; let a reader of a view with locked reads wait for writers. Raises EACCES, Busy."""

@@ -14,6 +14,9 @@ from makfs.engine.edit import Edit
 from makfs.engine.effects import Effects
 from makfs.engine.files import File, signature
 from makfs.engine.inodes import Inode, MadeStat
+from makfs.engine.locking import NotAdmitted
+from makfs.engine.needs import needs_of_names
+from makfs.engine.refusing import refuse
 from makfs.engine.staging import Staging
 from makfs.ids import RepoPath
 from makfs.store.model import FileChange
@@ -29,10 +32,19 @@ def _refuse_if_moved(
     if is_there != staging.new and (staging.new or staging.base in (None, file.version)):
         return
     why = f"{file.path} is too large to merge, and it changed since it was read."
-    edit = Edit(
-        inode.view, file.path, staging.content(), staging.base, staging.writer, staging.mtime_ns
-    )  # fmt: skip
-    corridor.refuse(edit, file, why, ())
+    refuse(corridor.core, _edit(inode, staging, file), file, why, ())
+
+
+def _admit(corridor: "Corridor", inode: Inode, staging: Staging, file: File) -> None:
+    """Ask the gate for the whole file. Raises Refused; Held, if the caller may wait."""
+    try:
+        corridor.core.gate.write(inode.view, file.path, needs_of_names([file.path]))
+    except NotAdmitted as lacking:
+        corridor.lacking(_edit(inode, staging, file), file, lacking)
+
+
+def _edit(inode: Inode, staging: Staging, file: File) -> Edit:
+    return Edit(inode.view, file.path, staging.content(), staging.base, staging.writer, staging.mtime_ns)
 
 
 def put_large(corridor: "Corridor", inode: Inode, staging: Staging, effects: Effects) -> None:
@@ -43,6 +55,7 @@ def put_large(corridor: "Corridor", inode: Inode, staging: Staging, effects: Eff
     file = core.file(path)
     st = corridor.refresh(file, effects)
     _refuse_if_moved(corridor, inode, staging, file, st is not None)
+    _admit(corridor, inode, staging, file)
     if st is not None:
         like = MadeStat.like(st)
     else:

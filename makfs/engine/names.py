@@ -13,12 +13,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from makfs.engine.core import Core, join, parent_of
-from makfs.engine.corridor import NOBODY, Corridor
+from makfs.engine.corridor import Corridor
 from makfs.engine.edit import Edit
 from makfs.engine.effects import Effects
 from makfs.engine.inodes import Inode, MadeStat, Realm, StatLike
-from makfs.engine.procs import Writer
-from makfs.engine.views import View
+from makfs.engine.procs import NOBODY, Writer
+from makfs.engine.views import RefusedSave, View
 from makfs.errors import Refused
 from makfs.ids import RepoPath, Seq
 from makfs.store.model import FileChange, FileKind, FileState
@@ -235,11 +235,12 @@ class Names:
         )  # fmt: skip
         try:
             landed = self.corridor.put(edit, effects)
-        except Refused:
-            view.refused_saves[path, pid] = time.monotonic() + REFUSED_SAVE_S
+        except Refused as refused:
+            view.refused_saves[path, pid] = RefusedSave(time.monotonic() + REFUSED_SAVE_S, str(refused))
             if target is not None:
                 target.drop_orphan_fd()
             raise
+        view.refused_saves.pop((path, pid), None)
         if target is not None and target.opens:  # who has the old file open goes on reading it
             view.orphan(target)
         elif target is not None:

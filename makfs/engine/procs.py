@@ -25,6 +25,9 @@ class Writer:
     program: str
 
 
+NOBODY = Writer(0, "")
+
+
 class Processes:
     """Thread id to process, remembered for a second: threads of one client open many files in a row."""
 

@@ -20,6 +20,7 @@ from makfs.engine.effects import Effects
 from makfs.engine.files import Belief, File, PastText, signature
 from makfs.engine.inodes import Realm
 from makfs.engine.names import Maker, Names, oserror, state_with_nodes
+from makfs.engine.refusing import refuse
 from makfs.engine.tree import Found
 from makfs.engine.views import View
 from makfs.ids import RepoPath, Seq
@@ -67,7 +68,7 @@ class Renames:
             return
         if core.belief_text(file, belief) != core.head_text(new):
             edit = Edit(view, new, core.backing.read(old), belief, maker.writer, 0)
-            self.corridor.refuse(edit, file, f"{new} would have been replaced by {old}.", ())
+            refuse(core, edit, file, f"{new} would have been replaced by {old}.", ())
 
     def check_target(
         self, view: View, old: str, new: str, is_dir: bool, there: os.stat_result | None

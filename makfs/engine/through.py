@@ -7,13 +7,16 @@ T2  A replaced file is looked at before it goes: what somebody wrote there since
 
 import logging
 import stat
+import time
 from collections.abc import Sequence
 
 from makfs.engine.backing import Replaced
 from makfs.engine.core import Core
 from makfs.engine.files import File, signature
 from makfs.engine.inodes import StatLike
-from makfs.store.model import Effect
+from makfs.engine.procs import Writer
+from makfs.ids import AgentId
+from makfs.store.model import Commit, CommitDraft, Effect, FileChange
 
 log = logging.getLogger(__name__)
 
@@ -26,10 +29,18 @@ class Through:
         self._last: Sequence[Effect] = ()  # of the last commit
         self._unpaid: dict[str, list[int]] = {}  # path -> effects whose write-through failed
 
-    def begin(self, effects: Sequence[Effect]) -> None:
-        """Take on a commit's effects; those of the commit before are on the disk or owed by now."""
+    def journal(
+        self, agent: AgentId, writer: Writer, changes: tuple[FileChange, ...], note: str = ""
+    ) -> Commit:
+        """Append one commit and take on its effects; those of the one before are on the disk, or owed.
+
+        Raises StoreFull.
+        """
+        draft = CommitDraft(agent, time.time_ns(), writer.program, writer.pid, changes, note)
+        commit, effects = self._core.store.commit(draft)
         self.settle()
         self._last = effects
+        return commit
 
     def settle(self) -> None:
         """Tell the store which effects are done (T1). Call it when no commit is under way."""

@@ -18,6 +18,14 @@ from makfs.settings import OnWrite
 MOST_NOTICES = 10
 
 
+@dataclass(frozen=True, slots=True)
+class RefusedSave:
+    """A rename over a file that was refused: some clients write it in place then, and report success."""
+
+    until: float  # monotonic
+    why: str
+
+
 @dataclass(slots=True, eq=False)
 class View:
     """One agent's view of the head."""
@@ -36,7 +44,7 @@ class View:
     commits: int = 0
     refusals: int = 0
     last_activity_ns: int = 0
-    refused_saves: dict[tuple[str, int], float] = field(default_factory=dict)  # (path, pid) -> until
+    refused_saves: dict[tuple[str, int], RefusedSave] = field(default_factory=dict)  # (path, pid) -> it
     role: Role | None = None  # None: it may see and write everything
     reads_locked: bool = False  # opening a file waits for those who write it
     stirred: bool = False  # the agent did something since its claims were last renewed
