@@ -36,4 +36,4 @@ async def apply(fs: FileSystem, view: View, refusal: Refusal) -> Applied:
         landed = fs.data.corridor.put(edit, effects)
         return Applied(path, landed.seq, landed.merged)
 
-    return await fs.patiently(view, work, core.config.write.wait_s)
+    return await fs.patience.carry_out(view, work, core.config.write.wait_s)

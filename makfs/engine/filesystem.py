@@ -8,32 +8,27 @@ import errno
 import os
 import stat
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
 import trio
 
-from makfs.engine import reasons
 from makfs.engine.control import TOP
 from makfs.engine.core import join
 from makfs.engine.effects import READER_S, Effects
-from makfs.engine.gate import Forbidden
 from makfs.engine.handles import BytesHandle, OpenFile, RealHandle, TrackedHandle
 from makfs.engine.inodes import Inode, Realm, StatLike
-from makfs.engine.locking import Held, Needs, NotAdmitted, StillHeld
 from makfs.engine.looking import Change, Looking, Opened
 from makfs.engine.names import Maker, oserror
 from makfs.engine.needs import needs_of_attributes, needs_of_names
 from makfs.engine.past import Past
 from makfs.engine.plain import open_plain
-from makfs.engine.procs import Caller, is_dying
+from makfs.engine.procs import Caller
 from makfs.engine.real import REAL
 from makfs.engine.tree import Found
 from makfs.engine.views import View
 from makfs.errors import Busy
-from makfs.ids import RepoPath
-from makfs.locks import READ, Claim, Grant, file_address
 
 T = TypeVar("T")
 SHORT_NAME = 255 // 4  # no encoding makes so few characters too long a name
@@ -44,73 +39,10 @@ class FileSystem(Looking):
 
     # ---- waiting for what others hold
 
-    async def patiently(self, view: View, work: Callable[[Effects], T], wait_s: float, tid: int = 0) -> T:
-        """Carry out work that never awaits; while it needs what others hold, wait for that and try again.
-
-        The work changes nothing when Held ends it. When waiting was in vain it is done a last time, and
-        refuses for itself. Its effects are settled each time (E6). A killed thread `tid` does not wait.
-        """
-        locks, until, verdict = self.core.locks, trio.current_time() + wait_s, ""
-        given: tuple[Grant, ...] = ()
-        try:
-            while True:
-                effects = Effects()
-                try:
-                    with locks.asked_by(patient=not verdict, verdict=verdict):
-                        return work(effects)
-                except Held as held:
-                    if tid and is_dying(tid):
-                        verdict = f"{held} The process that wrote it was killed."
-                        continue
-                    try:
-                        grants = await locks.wait(held, until - trio.current_time(), self.core.lease_ns)
-                        given = (*given, *grants) if held.once else given
-                    except StillHeld as vain:
-                        verdict = str(vain)
-                finally:
-                    with trio.CancelScope(shield=True):  # half told, a view would show its old text for ever
-                        await self.outbox.settle(effects)
-        finally:
-            locks.give_back(view.agent, given)
-
+    @property
     def may_wait(self) -> bool:
         """Tell whether an operation may have to wait for another agent: somebody holds something."""
         return not self.core.locks.is_idle
-
-    async def _admitted(self, view: View, path: str, needs: Needs) -> None:
-        """Return when names or attributes may be changed, in the same step. Raises Busy, Denied.
-
-        It waits for a moment only: the kernel holds the folder's lock meanwhile.
-        """
-        gate = self.core.gate
-
-        def ask(_effects: Effects) -> None:
-            try:
-                gate.names(view, path, needs)
-            except NotAdmitted as lacking:
-                if isinstance(lacking, Held) and self.core.locks.patient:
-                    raise
-                self._not_admitted(view, path, lacking)
-
-        await self.patiently(view, ask, self._short_wait_s)
-
-    def _not_admitted(self, view: View, path: str, lacking: NotAdmitted) -> None:
-        """Tell the view why, and raise: there are no bytes to keep."""
-        why = self.core.locks.verdict or str(lacking)
-        view.refusals += 1
-        advice = self.core.gate.advice(lacking).replace(" and your text is kept", "")
-        view.why = f"Refused a change of {path or '/'}. {reasons.names(lacking.addresses)}: {why} {advice}"
-        if isinstance(lacking, Forbidden):
-            raise oserror(errno.EACCES, path)
-        raise Busy(view.why)
-
-    @property
-    def _wait_s(self) -> float:
-        return self.core.config.write.wait_s
-
-    @property
-    def _short_wait_s(self) -> float:
-        return min(self.core.config.write.wait_s, self.core.config.write.lease_s)
 
     # ---- helpers of name operations
 
@@ -174,7 +106,7 @@ class FileSystem(Looking):
             if realm in REAL:
                 self.real.mkdir(folder.view, path, realm, mode, self._maker(caller))
             else:
-                await self._admitted(folder.view, path, needs_of_names(folders=[path]))
+                await self.patience.admitted(folder.view, path, needs_of_names(folders=[path]))
                 self.name_room.mkdir(folder.view, path, mode, self._maker(caller), effects)
         return self._made(folder, name)
 
@@ -186,7 +118,7 @@ class FileSystem(Looking):
             if realm in REAL:
                 self.real.symlink(folder.view, path, realm, target, self._maker(caller))
             else:
-                await self._admitted(folder.view, path, needs_of_names([path]))
+                await self.patience.admitted(folder.view, path, needs_of_names([path]))
                 self.name_room.symlink(folder.view, path, target, self._maker(caller), effects)
         return self._made(folder, name)
 
@@ -202,7 +134,7 @@ class FileSystem(Looking):
             if realm in REAL:
                 self.real.mknod(folder.view, path, realm, mode, rdev, self._maker(caller))
             else:  # FIFOs, sockets and devices have no text: they are in the repository, not in the journal
-                await self._admitted(folder.view, path, needs_of_names([path]))
+                await self.patience.admitted(folder.view, path, needs_of_names([path]))
                 os.mknod(self.core.backing.at(path), mode, rdev)
                 os.lchown(self.core.backing.at(path), caller.uid, caller.gid)
                 self.core.note_name(effects, path, own=folder.view)
@@ -232,7 +164,7 @@ class FileSystem(Looking):
                 self.git_locks.gone(path)
             else:
                 if not self.name_room.is_unseen(folder.view, path):
-                    await self._admitted(folder.view, path, needs_of_names([path]))
+                    await self.patience.admitted(folder.view, path, needs_of_names([path]))
                 self.name_room.unlink(folder.view, path, self._maker(caller), effects)
 
     async def rmdir(self, parent: int, name: str, caller: Caller) -> None:
@@ -248,7 +180,7 @@ class FileSystem(Looking):
             if realm in REAL:
                 self.real.rmdir(folder.view, path, realm)
             else:
-                await self._admitted(folder.view, path, needs_of_names(folders=[path]))
+                await self.patience.admitted(folder.view, path, needs_of_names(folders=[path]))
                 self.name_room.rmdir(folder.view, path, self._maker(caller), effects)
 
     async def rename(
@@ -269,12 +201,12 @@ class FileSystem(Looking):
             move = self.moves.begin(folder.view, old, old_realm, new, new_realm, flags, self._maker(caller))
             needs = self.moves.needs(move, is_dir, there)
             if needs is not None:
-                await self._admitted(folder.view, new, needs)
+                await self.patience.admitted(folder.view, new, needs)
 
             def carry_out(more: Effects) -> None:
                 self.moves.carry_out(move, is_dir, self.find(target, new_name), more)
 
-            await self.patiently(folder.view, carry_out, self._short_wait_s)
+            await self.patience.carry_out(folder.view, carry_out, self.patience.short_wait_s)
             self.git_locks.gone(old)
 
     # ---- open files
@@ -310,7 +242,7 @@ class FileSystem(Looking):
         if writing and inode.view.upper is None:
             raise oserror(errno.EROFS)
         if inode.path is not None and (inode.view.role is not None or inode.view.reads_locked):
-            await self._may_open(inode, inode.path, flags)
+            await self.patience.may_open(inode, inode.path, flags)
         if inode.view.refused_saves and inode.path is not None:
             self._mind_refused_save(
                 inode.view, inode.path, self.core.procs.group(caller.tid), writing=writing
@@ -332,35 +264,6 @@ class FileSystem(Looking):
             raise Busy(save.why)
         if save is not None:
             del view.refused_saves[path, pid]
-
-    async def _may_open(self, inode: Inode, path: str, flags: int) -> None:
-        """Ask the role; let a reader of a view with locked reads wait for writers. Raises EACCES, Busy."""
-        view, access = inode.view, flags & os.O_ACCMODE
-        realm = self.core.realm_of(inode)
-        if view.role is not None and realm is not Realm.GIT:
-            forbidden = access != os.O_WRONLY and not view.role.may_read(path)
-            if access != os.O_RDONLY and realm is Realm.TRACKED:
-                forbidden = forbidden or not view.role.may_write_in(path)
-            if forbidden:
-                what = "read" if access == os.O_RDONLY else "write"
-                view.why = f"The role {view.role.name} of {view.agent} does not let it {what} {path}."
-                raise oserror(errno.EACCES, path)
-        if view.reads_locked and access != os.O_WRONLY and realm is Realm.TRACKED:
-            await self._readable(view, path)
-
-    async def _readable(self, view: View, path: str) -> None:
-        """Wait until nobody else holds a write lock on a file or in it."""
-        locks = self.core.locks
-        address = file_address(RepoPath(path))
-        if not locks.table.conflicts_of(view.agent, (address,), READ, now_ns=locks.now_ns()):
-            return
-        claims = (Claim(address, READ),)
-        try:
-            grants = await locks.wait(Held(view.agent, claims, "", (address,), once=True), self._wait_s, 0)
-        except StillHeld as vain:
-            view.why = f"{path} was not opened, for this view's reads wait for writers: {vain}"
-            raise Busy(view.why) from None
-        locks.give_back(view.agent, grants)
 
     async def _open_live(self, inode: Inode, flags: int, caller: Caller) -> Opened:
         reads = flags & (os.O_ACCMODE | os.O_TRUNC) == os.O_RDONLY
@@ -419,25 +322,10 @@ class FileSystem(Looking):
                 raise oserror(errno.EISDIR, path)
             there.inode.lookups += 1
             return there, await self.open(there.inode.ino, flags, caller)
-        await self._admitted_later(view, path)
+        await self.patience.admitted_later(view, path)
         handle = self.data.create(view, path, mode, flags, caller.tid, self._maker(caller))
         view.active()
         return self._made(folder, name), self._opened(handle, direct_io=not flags & os.O_RDWR)
-
-    async def _admitted_later(self, view: View, path: str) -> None:
-        """Return when a new name is nobody else's; it is the commit that takes it. Raises Busy, EACCES."""
-        if not self.core.gate.is_narrow(view, path):
-            return
-
-        def ask(_effects: Effects) -> None:
-            try:
-                self.core.gate.foresee(view, path, needs_of_names([path]))
-            except NotAdmitted as lacking:
-                if isinstance(lacking, Held) and self.core.locks.patient:
-                    raise
-                self._not_admitted(view, path, lacking)
-
-        await self.patiently(view, ask, self._short_wait_s)
 
     def handle(self, number: int) -> OpenFile:
         """Return an open file. Raises EBADF."""
@@ -472,7 +360,7 @@ class FileSystem(Looking):
         def foresee(effects: Effects) -> None:
             self.data.foresee(handle, effects)
 
-        await self.patiently(handle.inode.view, foresee, self._wait_s)
+        await self.patience.carry_out(handle.inode.view, foresee, self.patience.wait_s)
 
     def staged_by(self, number: int) -> bool:
         """Tell whether a flush has anything to do. Raises EBADF."""
@@ -507,7 +395,7 @@ class FileSystem(Looking):
         def flush(effects: Effects) -> None:
             self.data.flush(handle, effects, whole=whole)
 
-        await self.patiently(handle.inode.view, flush, self._wait_s, tid)
+        await self.patience.carry_out(handle.inode.view, flush, self.patience.wait_s, tid)
 
     def _make_durable(self, path: str | None) -> None:
         """Wait for the disk, in a worker: this takes milliseconds."""
@@ -553,12 +441,12 @@ class FileSystem(Looking):
         else:
             if not change.is_size_only and inode.path is not None and not _is_new(inode):
                 needs = needs_of_attributes(inode.path, is_dir=inode.is_dir)
-                await self._admitted(inode.view, inode.path, needs)
+                await self.patience.admitted(inode.view, inode.path, needs)
 
             def set_tracked(effects: Effects) -> None:
                 self._set_tracked(inode, change, number, caller, effects)
 
-            await self.patiently(inode.view, set_tracked, self._wait_s)
+            await self.patience.carry_out(inode.view, set_tracked, self.patience.wait_s)
         inode.view.active()
         return self.tree.stat(inode)
 

@@ -15,6 +15,7 @@ from makfs.engine.handles import OpenFile
 from makfs.engine.inodes import Inode, Realm, StatLike
 from makfs.engine.moves import Moves
 from makfs.engine.names import Names, oserror
+from makfs.engine.patience import Patience
 from makfs.engine.real import REAL, Real
 from makfs.engine.roles import Role
 from makfs.engine.tree import FOREVER_S, SHARED_S, Found, Tree
@@ -66,6 +67,7 @@ class Looking:
         self.handles: dict[int, OpenFile] = {}
         self.moves = Moves(core, data, names, self.real, self.handles)
         self.git_locks = GitLocks(core)
+        self.patience = Patience(core, outbox)
         self._next = itertools.count(1)
 
     # ---- inodes

@@ -68,7 +68,7 @@ class Files:
         work = self._write(
             node, handle, offset, bytes(body[start : start + size]), caller(head) if kill else None
         )
-        return self._interrupts.while_alive(head[2], head[6], work) if self._fs.may_wait() else work
+        return self._interrupts.while_alive(head[2], head[6], work) if self._fs.may_wait else work
 
     async def _write(self, node: int, handle: int, offset: int, data: bytes, killer: Caller | None) -> bytes:
         done = await self._fs.write(handle, offset, data)
@@ -81,7 +81,7 @@ class Files:
         if not self._fs.staged_by(handle):
             return b""
         work = self._flush(handle, head[6])
-        return self._interrupts.while_alive(head[2], head[6], work) if self._fs.may_wait() else work
+        return self._interrupts.while_alive(head[2], head[6], work) if self._fs.may_wait else work
 
     async def _flush(self, handle: int, tid: int) -> bytes:
         await self._fs.flush(handle, tid)
