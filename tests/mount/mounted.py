@@ -22,8 +22,10 @@ class Mounted:
         mountpoint: Path,
         agents: tuple[str, ...] = ("alice", "bob"),
         on_write: str | None = "merge",  # so that no test waits for a lease it does not ask for
+        config: Path | None = None,  # read instead of the repository's makfs.conf
     ) -> None:
         self.on_write = on_write
+        self.config = config
         self.repo = repo
         self.mountpoint = mountpoint
         self.agents = agents
@@ -43,6 +45,7 @@ class Mounted:
         command = [sys.executable, "-P", "-m", "makfsd", "--foreground", "--ready-fd", str(write_end)]
         command += ["--repo", str(self.repo), "--mount", str(self.mountpoint)]
         command += ["--on-write", self.on_write] if self.on_write else []
+        command += ["--config", str(self.config)] if self.config else []
         for agent in self.agents:
             command += ["--agent", agent]
         with open(read_end, encoding="utf-8") as lines:
