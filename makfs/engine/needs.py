@@ -1,7 +1,7 @@
 """Which addresses a write changes: what must be locked for it.
 
 N1  Every node that differs is named, by its old and its new name; text that does not parse needs every node
-    it stands in for. Blank lines alone need nothing.
+    it stands in for, itself only if it stands in for none. Blank lines alone need nothing.
 N2  Imports, and comments at a file's end, are locked for the commit alone: everybody adds to them.
 """
 
@@ -37,9 +37,10 @@ def needs_of_changes(path: str, changes: Sequence[NodeChange] | None) -> Needs:
     for change in changes:
         if change.op is Op.SPACE:
             continue
-        for node in filter(None, (change.before, change.after)):
-            found = joins if node.kind in _EVERYBODYS else writes
-            found.update(dict.fromkeys(address_of(path, each) for each in (node, *node.covered)))
+        for side in filter(None, (change.before, change.after)):
+            for node in side.covered or (side,):
+                found = joins if node.kind in _EVERYBODYS else writes
+                found[address_of(path, node)] = None
     return Needs(tuple(writes), tuple(joins))
 
 
