@@ -1,4 +1,4 @@
-"""Read everything back and compare it with what the store promises (J1-J6). Changes nothing.
+"""Read everything back and compare it with what the store promises (J1-J7). Changes nothing.
 
 Works on a read-only connection of its own, inside one snapshot, so it can run beside commits.
 """
@@ -56,6 +56,7 @@ def _problems(connection: sqlite3.Connection, file: str, progress: Progress) -> 
         "effects": _effects(connection),
         "refusals": _refusals(connection),
         "locks": _locks(connection),
+        "marks": _named(connection),
         "texts": contents.texts(),
         "revisions": contents.revisions(),
     }
@@ -172,6 +173,13 @@ def _effects(connection: sqlite3.Connection) -> Iterator[Problem]:
         elif before_hash != was:
             path = join_path(folder, name)
             yield Problem("J5", where, f"It expects another earlier content of {path} than the journal has.")
+
+
+def _named(connection: sqlite3.Connection) -> Iterator[Problem]:
+    """J7: a mark names a commit."""
+    sql = "SELECT name, seq FROM mark WHERE seq <> 0 AND seq NOT IN (SELECT seq FROM journal)"
+    for name, seq in connection.execute(sql):
+        yield Problem("J7", f"mark {name}", f"It names commit {seq}, which the journal does not know.")
 
 
 def _refusals(connection: sqlite3.Connection) -> Iterator[Problem]:

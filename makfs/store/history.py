@@ -3,7 +3,7 @@
 import sqlite3
 
 from makfs.ids import AgentId, NodeUid, RepoPath, Seq
-from makfs.store.keys import BELOW_SQL, below, join_path, split_path, words
+from makfs.store.keys import BELOW_SQL, below, join_path, split_path, words, words_key
 from makfs.store.model import (
     ADDRESSES_IN_COMMIT,
     Commit,
@@ -16,11 +16,22 @@ from makfs.store.model import (
 from makfs.store.packing import unpack_text
 from makfs.store.reading import ANY_SEQ, COLUMNS, Row, revision_of
 
-LOG_SQL = "SELECT seq, agent, time_ns, program, pid, note, nodes_changed FROM journal"
-OF_PATH_SQL = (
-    "seq IN (SELECT r.seq FROM path p CROSS JOIN revision r ON r.path = p.id WHERE"
+LOG_COLUMNS = "j.seq, j.agent, j.time_ns, j.program, j.pid, j.note, j.nodes_changed"
+LOG_SQL = f"SELECT {LOG_COLUMNS} FROM journal j"
+OF_FILE_SQL = (
+    f"SELECT {LOG_COLUMNS} FROM revision r CROSS JOIN journal j ON j.seq = r.seq"
+    " WHERE r.path = (SELECT id FROM path WHERE folder = ? AND name = ?) AND r.seq > 0"
+)
+IS_FOLDER_SQL = f"SELECT 1 FROM path WHERE {BELOW_SQL} LIMIT 1"
+SEQS_BELOW_SQL = (
+    "j.seq IN (SELECT r.seq FROM path p CROSS JOIN revision r ON r.path = p.id WHERE"
     f" (p.folder = ? AND p.name = ?) OR {BELOW_SQL})"
 )
+TOUCHES_SQL = (
+    "EXISTS (SELECT 1 FROM revision r CROSS JOIN path p ON p.id = r.path WHERE r.seq = j.seq AND r.seq > 0"
+    f" AND ((p.folder = ? AND p.name = ?) OR {BELOW_SQL}))"
+)
+_WALKED = 4_000  # newest commits looked through for a folder's before its revisions are collected
 PATHS_SQL = (
     "SELECT p.folder, p.name FROM revision r JOIN path p ON p.id = r.path"
     " WHERE r.seq = ? AND r.seq > 0 ORDER BY r.place"
@@ -43,20 +54,69 @@ EFFECTS_SQL = (
 
 
 def log(connection: sqlite3.Connection, query: LogQuery) -> list[Commit]:
-    """Return commits, newest first. Cost: by path, every revision of the paths asked for."""
-    wheres, values = ["seq < ?"], [ANY_SEQ if query.before is None else query.before]
-    arguments: list[object] = list(values)
-    if query.agent is not None:
-        wheres.append("agent = ?")
-        arguments.append(query.agent)
+    """Return commits, newest first. Cost: the commits returned, and those that a second filter drops."""
     if query.path:
-        wheres.append(OF_PATH_SQL)
-        arguments += [*split_path(query.path), *below(query.path).row]
-    arguments.append(query.limit)
-    rows = connection.execute(
-        f"{LOG_SQL} WHERE {' AND '.join(wheres)} ORDER BY seq DESC LIMIT ?", arguments
-    ).fetchall()
+        rows = _of_path(connection, query, query.path)
+    elif query.since_ns is not None or query.until_ns is not None:
+        rows = _of_times(connection, query)
+    else:
+        where, values = _where(query)
+        sql = f"{LOG_SQL} WHERE {where} ORDER BY j.seq DESC LIMIT ?"
+        rows = connection.execute(sql, (*values, query.limit)).fetchall()
     return [_commit(connection, row) for row in rows]
+
+
+def _where(query: LogQuery, *, before: bool = True) -> tuple[str, list[object]]:
+    """Return the conditions on a row of the journal, and their values."""
+    conditions: list[str] = []
+    values: list[object] = []
+    for condition, value in (
+        ("j.seq < ?", (ANY_SEQ if query.before is None else query.before) if before else None),
+        ("j.agent = ?", query.agent),
+        ("j.program = ?", None if query.program is None else words_key(query.program)),
+        ("j.time_ns >= ?", query.since_ns),
+        ("j.time_ns <= ?", query.until_ns),
+    ):
+        if value is not None:
+            conditions.append(condition)
+            values.append(value)
+    return " AND ".join(conditions), values
+
+
+def _of_times(connection: sqlite3.Connection, query: LogQuery) -> list[Row]:
+    """Return a time's commits in the order of time: where a clock was set back, not that of numbers."""
+    where, values = _where(query, before=False)
+    if query.before is not None:
+        row = connection.execute("SELECT time_ns FROM journal WHERE seq = ?", (query.before,)).fetchone()
+        if row is not None:
+            where += " AND j.time_ns <= ? AND (j.time_ns < ? OR j.seq < ?)"
+            values += [row[0], row[0], query.before]
+    sql = f"{LOG_SQL} INDEXED BY journal_by_time WHERE {where} ORDER BY j.time_ns DESC, j.seq DESC LIMIT ?"
+    return connection.execute(sql, (*values, query.limit)).fetchall()
+
+
+def _of_path(connection: sqlite3.Connection, query: LogQuery, path: RepoPath) -> list[Row]:
+    """Return the commits of a file, or of a folder: first looked for among the newest of all."""
+    where, values = _where(query)
+    one, inside = split_path(path), below(path).row
+    if connection.execute(IS_FOLDER_SQL, inside).fetchone() is None:
+        sql = f"{OF_FILE_SQL} AND {where.replace('j.seq <', 'r.seq <')} ORDER BY r.seq DESC LIMIT ?"
+        return connection.execute(sql, (*one, *values, query.limit)).fetchall()
+    (newest,) = connection.execute("SELECT coalesce(max(seq), 0) FROM journal").fetchone()
+    low = min(newest, (query.before or newest + 1) - 1) - _WALKED
+    sql = f"{LOG_SQL} WHERE {where} AND j.seq > ? AND {TOUCHES_SQL} ORDER BY j.seq DESC LIMIT ?"
+    rows = connection.execute(sql, (*values, low, *one, *inside, query.limit)).fetchall()
+    if len(rows) < query.limit and low > 0:
+        sql = f"{LOG_SQL} WHERE {where} AND j.seq <= ? AND {SEQS_BELOW_SQL} ORDER BY j.seq DESC LIMIT ?"
+        left = query.limit - len(rows)
+        rows += connection.execute(sql, (*values, low, *one, *inside, left)).fetchall()
+    return rows
+
+
+def commit_of(connection: sqlite3.Connection, seq: Seq) -> Commit | None:
+    """Return one commit, or None."""
+    row = connection.execute(f"{LOG_SQL} WHERE j.seq = ?", (seq,)).fetchone()
+    return None if row is None else _commit(connection, row)
 
 
 def _commit(connection: sqlite3.Connection, row: Row) -> Commit:
@@ -70,7 +130,7 @@ def _commit(connection: sqlite3.Connection, row: Row) -> Commit:
 
 def detail(connection: sqlite3.Connection, seq: Seq) -> CommitDetail | None:
     """Return one commit whole, or None."""
-    row = connection.execute(f"{LOG_SQL} WHERE seq = ?", (seq,)).fetchone()
+    row = connection.execute(f"{LOG_SQL} WHERE j.seq = ?", (seq,)).fetchone()
     if row is None:
         return None
     files: list[Revision] = []
@@ -83,11 +143,12 @@ def detail(connection: sqlite3.Connection, seq: Seq) -> CommitDetail | None:
             moved[path] = join_path(from_folder, from_name)
         if was_merged:
             merged.add(path)
-    edits = tuple(_edit(row) for row in connection.execute(EDITS_SQL, (seq,)))
+    edits = tuple(edit_of(row) for row in connection.execute(EDITS_SQL, (seq,)))
     return CommitDetail(_commit(connection, row), tuple(files), edits, moved, frozenset(merged))
 
 
-def _edit(row: Row) -> NodeEdit:
+def edit_of(row: Row) -> NodeEdit:
+    """Return the edit in a row of `EDITS_SQL`."""
     folder, name, op, kind, address, uid, codec, before, after_codec, after, old_address = row
     return NodeEdit(
         join_path(folder, name),

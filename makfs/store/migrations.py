@@ -59,7 +59,22 @@ def _add_locks(database: Database) -> None:
     """)
 
 
-MIGRATIONS: tuple[Migration, ...] = (Migration(2, "locks are kept", _add_locks),)
+def _add_marks(database: Database) -> None:
+    database.conn.execute("""
+        CREATE TABLE mark (
+            name TEXT PRIMARY KEY NOT NULL,
+            seq INTEGER NOT NULL,
+            time_ns INTEGER NOT NULL
+        ) STRICT, WITHOUT ROWID
+    """)
+    database.conn.execute("CREATE INDEX journal_by_program ON journal (program, seq)")
+    database.conn.execute("CREATE INDEX journal_by_time ON journal (time_ns, seq)")
+
+
+MIGRATIONS: tuple[Migration, ...] = (
+    Migration(2, "locks are kept", _add_locks),
+    Migration(3, "commits have names, and are found by time and program", _add_marks),
+)
 """Version 1 is the first; steps 2, 3 ... stand here."""
 
 

@@ -7,6 +7,7 @@ J3  The first commit that touches a path also records, at seq 0, what was there 
 J4  A revision's node texts, in order, concatenate to the file's bytes; `content_hash` is of those bytes.
 J5  An effect (write-through) is pending from its commit until `effects_done`; then never again.
 J6  The locks kept are those of one moment: no two clash, none has a number above the newest given out.
+J7  A mark names a commit of the journal, or 0, which is what was there before the first.
 """
 
 import hashlib
@@ -172,12 +173,15 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class LogQuery:
-    """Which commits `log` lists, newest first."""
+    """Which commits `log` lists, newest first; by their times where it names times, else by number."""
 
     limit: int = 100
-    before: Seq | None = None
+    before: Seq | None = None  # older in that order
     agent: AgentId | None = None
     path: RepoPath | None = None  # the path itself or anything below it
+    program: str | None = None
+    since_ns: int | None = None  # wall clock, both ends included
+    until_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,3 +193,33 @@ class CommitDetail:
     edits: tuple[NodeEdit, ...]
     moved: dict[RepoPath, RepoPath] = field(default_factory=dict)  # new path -> where the file stood before
     merged: frozenset[RepoPath] = frozenset()  # paths whose head was not the writer's base
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A name for a commit, given by people."""
+
+    name: str
+    seq: Seq
+    time_ns: int  # wall clock, when it was set
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A file's time at one path: from commit `first` to commit `last`, both included; 0 is the origin."""
+
+    path: RepoPath
+    first: Seq
+    last: Seq
+    came_from: RepoPath | None = None  # where `first` moved it from
+
+
+@dataclass(frozen=True, slots=True)
+class NodeIds:
+    """A revision by the numbers of its nodes; `texts` are asked for with `Reader.texts`."""
+
+    seq: Seq
+    uids: tuple[NodeUid, ...]
+    texts: tuple[int, ...]
+    kept: bool  # False: not a file, or too large to keep
+    kind: FileKind

@@ -1,6 +1,7 @@
 """What the rooms above ask of a store. Nothing above `store/` may know which one it is."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from makfs.ids import AgentId, NodeUid, RepoPath, Seq
@@ -11,10 +12,14 @@ from makfs.store.model import (
     CommitDraft,
     Effect,
     LogQuery,
+    Mark,
+    NodeEdit,
+    NodeIds,
     NodeText,
     Problem,
     Refusal,
     Revision,
+    Stretch,
 )
 
 
@@ -89,6 +94,30 @@ class Store(Protocol):
         """Return one commit whole, or None."""
         ...
 
+    def time_ns(self, seq: Seq) -> int:
+        """Return when a commit was made (wall clock), 0 if there is no such commit."""
+        ...
+
+    def reader(self) -> "AbstractContextManager[Reader]":
+        """Return what reads history in a worker thread, beside commits."""
+        ...
+
+    def marks(self) -> Sequence[Mark]:
+        """Return all marks, in the order of their names."""
+        ...
+
+    def mark(self, name: str) -> Mark | None:
+        """Return one mark, or None."""
+        ...
+
+    def set_mark(self, mark: Mark) -> None:
+        """Keep a mark in the place of one of that name (J7). Durable like a commit."""
+        ...
+
+    def delete_mark(self, name: str) -> None:
+        """Forget a mark, if there is one. Durable like a commit."""
+        ...
+
     def refuse(self, refusal: Refusal) -> int:
         """Keep a refused write; return its number. Durable like a commit."""
         ...
@@ -157,4 +186,61 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Write what is lazy, checkpoint, close."""
+        ...
+
+
+class Reader(Protocol):
+    """History as of one moment; for one thread, which may take its time. Iterators may raise StoreError."""
+
+    @property
+    def head(self) -> Seq:
+        """Return the newest commit's number at that moment."""
+        ...
+
+    def log(self, query: LogQuery) -> Sequence[Commit]:
+        """Return commits, newest first."""
+        ...
+
+    def commit(self, seq: Seq) -> Commit:
+        """Return one commit. Raises StoreError if the journal lacks it."""
+        ...
+
+    def revision(self, path: RepoPath, at: Seq) -> Revision | None:
+        """Return a path's state at `at`, None if never recorded (J2)."""
+        ...
+
+    def nodes(self, path: RepoPath, at: Seq) -> tuple[NodeText, ...]:
+        """Return the nodes of a path's state at `at`. Raises NotKept."""
+        ...
+
+    def changed(self, after: Seq, upto: Seq) -> Sequence[RepoPath]:
+        """Return the paths that commits after `after`, up to and with `upto`, touched, in order."""
+        ...
+
+    def stretches(self, path: RepoPath, at: Seq) -> Sequence[Stretch]:
+        """Return where the file that is at `path` at `at` has been, newest first."""
+        ...
+
+    def node_lists(self, stretch: Stretch) -> Iterator[NodeIds]:
+        """Yield the revisions of a stretch, oldest first."""
+        ...
+
+    def seqs(self, stretch: Stretch) -> Iterator[Seq]:
+        """Yield the commits of a stretch, newest first."""
+        ...
+
+    def texts(self, numbers: Iterable[int]) -> Mapping[int, bytes]:
+        """Return node texts by their numbers."""
+        ...
+
+    def last_edit(self, uid: NodeUid, at: Seq) -> Seq | None:
+        """Return the newest commit up to `at` that changed a node, None if none did."""
+        ...
+
+    def edits_of(self, uid: NodeUid, before: Seq) -> Iterator[tuple[Seq, NodeEdit]]:
+        """Yield the edits of one node, newest first."""
+        ...
+
+    def edits_in(self, stretch: Stretch) -> Iterator[tuple[Seq, NodeUid, str, str]]:
+        """Yield (commit, node, address, old address) of every edit of a stretch, newest first."""
         ...

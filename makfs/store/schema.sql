@@ -1,6 +1,6 @@
--- The store of one repository, version 2. SQLite 3.37 or newer (STRICT), WAL, application_id 'makf'.
+-- The store of one repository, version 3. SQLite 3.37 or newer (STRICT), WAL, application_id 'makf'.
 --
--- The invariants J1-J6 are spelled out in makfs/store/model.py; checking.py reads them all back.
+-- The invariants J1-J7 are spelled out in makfs/store/model.py; checking.py reads them all back.
 --
 -- Names. A column of type ANY holds what people or programs named: TEXT when the bytes are UTF-8, else a
 -- BLOB of the very bytes (keys.py). So two spellings of one name cannot both occur, equality is equality,
@@ -37,6 +37,8 @@ CREATE TABLE journal (
     last_file     INTEGER NOT NULL  -- highest file uid likewise; no uid is ever used for two things
 ) STRICT;
 CREATE INDEX journal_by_agent ON journal (agent, seq);
+CREATE INDEX journal_by_program ON journal (program, seq);
+CREATE INDEX journal_by_time ON journal (time_ns, seq); -- clocks are set back: not the order of seq
 
 -- What stands at a path from `seq` on (J2), until the path's next row. Clustered by path, because the
 -- question is always "the last row of this path up to seq". Seq 0 is the path's origin (J3): what was
@@ -144,6 +146,13 @@ CREATE TABLE lock_waiter (
     while_active INTEGER NOT NULL CHECK (while_active IN (0, 1)),
     place        INTEGER NOT NULL,  -- order among the request's claims, with gaps
     PRIMARY KEY (ticket, address)
+) STRICT, WITHOUT ROWID;
+
+-- Names that people gave to commits (J7).
+CREATE TABLE mark (
+    name    TEXT PRIMARY KEY NOT NULL,
+    seq     INTEGER NOT NULL,      -- a row of journal, or 0
+    time_ns INTEGER NOT NULL       -- when it was set
 ) STRICT, WITHOUT ROWID;
 
 -- Small settings. The store's own begin with '@': '@lock_fence' and '@lock_ticket' are the newest numbers

@@ -4,8 +4,8 @@ S1  A transaction happens whole in the database and in memory, or in neither.
 S2  What is lazy (`effects_done`, `set_inode_exception`, `keep_locks`) is seen at once here, and reaches the
     disk with the next transaction or `write_lazies`; a crash before that forgets it, which only repeats work.
 
-The caller sees to it that two threads never use one store at the same time. `sync`, `maintain` and
-`check` are exempt: they use connections of their own, so workers may run them beside a commit.
+The caller sees to it that two threads never use one store at the same time. `sync`, `maintain`, `check` and
+`reader` are exempt: they use connections of their own, so workers may run them beside a commit.
 """
 
 import sqlite3
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from makfs.ids import AgentId, NodeUid, RepoPath, Seq
 from makfs.locks.rows import Row, Rows
-from makfs.store import history, reading
+from makfs.store import history, marks, reading
 from makfs.store import refusals as refused
 from makfs.store.checking import Progress, check_file
 from makfs.store.connection import FILE_NAME, open_database, suppress_full, translated
@@ -27,11 +27,13 @@ from makfs.store.model import (
     CommitDraft,
     Effect,
     LogQuery,
+    Mark,
     NodeText,
     Problem,
     Refusal,
     Revision,
 )
+from makfs.store.reader import SqliteReader
 from makfs.store.wal import Log
 from makfs.store.writing import Batch, Memory, read_marks
 
@@ -222,6 +224,39 @@ class SqliteStore:
     def detail(self, seq: Seq) -> CommitDetail | None:
         """Return one commit whole, or None."""
         return history.detail(self._connection, seq)
+
+    @translated
+    def time_ns(self, seq: Seq) -> int:
+        """Return when a commit was made, 0 if there is no such commit."""
+        row = self._connection.execute("SELECT time_ns FROM journal WHERE seq = ?", (seq,)).fetchone()
+        return 0 if row is None else int(row[0])
+
+    def reader(self) -> SqliteReader:
+        """Return what reads history in a worker thread; use it with `with`."""
+        return SqliteReader(self.file)
+
+    @translated
+    def marks(self) -> Sequence[Mark]:
+        """Return all marks, in the order of their names."""
+        return marks.marks(self._connection)
+
+    @translated
+    def mark(self, name: str) -> Mark | None:
+        """Return one mark, or None."""
+        return marks.mark(self._connection, name)
+
+    @translated
+    def set_mark(self, mark: Mark) -> None:
+        """Keep a mark (J7). Durable like a commit."""
+        assert 0 <= mark.seq <= self.head, "J7: a mark names a commit"
+        with self._transaction():
+            marks.set_mark(self._connection, mark)
+
+    @translated
+    def delete_mark(self, name: str) -> None:
+        """Forget a mark. Durable like a commit."""
+        with self._transaction():
+            marks.delete_mark(self._connection, name)
 
     @translated
     def refuse(self, refusal: Refusal) -> int:

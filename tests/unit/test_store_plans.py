@@ -8,7 +8,8 @@ import pytest
 
 from makfs.ids import AgentId, NodeUid, RepoPath, Seq
 from makfs.locks.rows import grant_row, waiter_rows
-from makfs.store.model import LogQuery
+from makfs.store.model import LogQuery, Stretch
+from makfs.store.reader import SqliteReader
 from makfs.store.sqlite import SqliteStore
 from tests.unit.store_makers import LARGE_BYTES, change, draft, file_state, held, waiting
 
@@ -45,7 +46,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqliteStore]:
 class Recorder:
     """Notes every statement a store runs, with its values filled in, and asks for its plan."""
 
-    def __init__(self, store: SqliteStore) -> None:
+    def __init__(self, store: SqliteStore | SqliteReader) -> None:
         self._connection = store._connection
         self.statements: list[str] = []
 
@@ -58,15 +59,18 @@ class Recorder:
 
     def scans(self) -> list[str]:
         """Return the steps that read a whole table."""
-        words = ("SELECT", "INSERT", "UPDATE", "DELETE")
+        steps = self.steps("SELECT", "INSERT", "UPDATE", "DELETE")
+        return [step for step in steps if step.startswith("SCAN") and "VIRTUAL TABLE" not in step]
+
+    def steps(self, *words: str) -> list[str]:
+        """Return every step of the plans of statements that start with these words."""
         asked = [statement for statement in self.statements if statement.startswith(words)]
         assert asked, "the call under test asked the database something"
-        steps = [
+        return [
             detail
             for statement in asked
             for *_, detail in self._connection.execute(f"EXPLAIN QUERY PLAN {statement}")
         ]
-        return [step for step in steps if step.startswith("SCAN") and "json_each" not in step]
 
 
 def finish_effects_and_write(store: SqliteStore) -> None:
@@ -91,6 +95,14 @@ LOOKUPS: dict[str, Callable[[SqliteStore], object]] = {
     "older texts": lambda store: store.older_texts(NodeUid(77), Seq(10)),
     "log of an agent": lambda store: store.log(LogQuery(agent=AgentId("agent3"), limit=5)),
     "log before": lambda store: store.log(LogQuery(before=Seq(500), limit=5)),
+    "log of a program": lambda store: store.log(LogQuery(program="vim", before=Seq(500), limit=5)),
+    "log of a time": lambda store: store.log(LogQuery(since_ns=500, until_ns=700, limit=5)),
+    "log of a time, of an agent": lambda store: store.log(
+        LogQuery(since_ns=500, until_ns=700, agent=AgentId("agent3"), limit=5)
+    ),
+    "log of a file": lambda store: store.log(LogQuery(path=PATH, limit=5)),
+    "mark": lambda store: store.mark("v1"),
+    "time": lambda store: store.time_ns(Seq(60_000)),
     "detail": lambda store: store.detail(Seq(60_000)),
     "refusals": lambda store: store.refusals(AgentId("agent3")),
     "refusal": lambda store: store.refusal(3),
@@ -100,6 +112,48 @@ LOOKUPS: dict[str, Callable[[SqliteStore], object]] = {
     ),
     "lazies": finish_effects_and_write,
 }
+
+
+READS: dict[str, Callable[[SqliteReader], object]] = {
+    "log of an agent": lambda reader: reader.log(LogQuery(agent=AgentId("agent3"), limit=5)),
+    "commit": lambda reader: reader.commit(Seq(60_000)),
+    "revision": lambda reader: reader.revision(PATH, Seq(50_000)),
+    "nodes": lambda reader: reader.nodes(PATH, Seq(50_000)),
+    "changed": lambda reader: reader.changed(Seq(60_000), Seq(60_010)),
+    "stretches": lambda reader: reader.stretches(PATH, Seq(60_000)),
+    "node lists": lambda reader: [*reader.node_lists(Stretch(PATH, Seq(0), Seq(60_000)))],
+    "seqs": lambda reader: [*reader.seqs(Stretch(PATH, Seq(0), Seq(60_000)))],
+    "texts": lambda reader: reader.texts([1, 7]),
+    "last edit": lambda reader: reader.last_edit(NodeUid(77), Seq(60_000)),
+    "edits of a node": lambda reader: [*reader.edits_of(NodeUid(77), Seq(60_000))],
+    "edits in a file": lambda reader: [*reader.edits_in(Stretch(PATH, Seq(0), Seq(60_000)))],
+}
+
+
+@pytest.mark.parametrize("read", READS)
+def test_no_reading_of_history_reads_a_whole_table(store: SqliteStore, read: str) -> None:
+    with store.reader() as reader:
+        with Recorder(reader) as recorder:
+            READS[read](reader)
+        assert recorder.scans() == []
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        LogQuery(limit=5),
+        LogQuery(limit=5, agent=AgentId("agent3")),
+        LogQuery(limit=5, program="vim"),
+        LogQuery(limit=5, since_ns=7),
+        LogQuery(limit=5, since_ns=7, agent=AgentId("agent3")),
+        LogQuery(limit=5, path=PATH),
+        LogQuery(limit=5, path=RepoPath("d7")),
+    ],
+)
+def test_the_log_is_read_in_its_order_and_not_sorted(store: SqliteStore, query: LogQuery) -> None:
+    with Recorder(store) as recorder:
+        assert len(store.log(query)) == 5
+    assert not [step for step in recorder.steps("SELECT j.seq") if "TEMP B-TREE" in step]
 
 
 @pytest.mark.parametrize("lookup", LOOKUPS)
