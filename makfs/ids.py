@@ -21,5 +21,8 @@ RepoPath = NewType("RepoPath", str)
 Address = NewType("Address", str)
 """Name of a node for people: `path::Class.method`; `path` is the whole file, `dir/` a folder."""
 
+PERSON = AgentId("makfs")
+"""The agent to which commands that people give are booked: undo, restore."""
+
 EXTERNAL = AgentId("external")
 """The agent to which edits made directly in the repository's directory are booked."""

@@ -3,9 +3,13 @@
 import re
 
 from makfs.errors import BadName
-from makfs.ids import EXTERNAL, AgentId
+from makfs.ids import EXTERNAL, PERSON, AgentId
 
 MAX_NAME = 64
+_TAKEN: dict[str, str] = {
+    EXTERNAL: "it stands for edits made directly in the repository",
+    PERSON: "it stands for the commands of people",
+}
 _NAME = re.compile(r"[A-Za-z0-9_-](?:[A-Za-z0-9_.-]{0,62}[A-Za-z0-9_-])?", re.ASCII)
 
 
@@ -22,8 +26,8 @@ def agent_id(text: str) -> AgentId:
 
 def _objection(text: str) -> str | None:
     """Return what is wrong with the name, most telling first, or None."""
-    if text == EXTERNAL:
-        return "it stands for edits made directly in the repository"
+    if text in _TAKEN:
+        return _TAKEN[text]
     if _NAME.fullmatch(text):
         return None
     if not text:

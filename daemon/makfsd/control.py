@@ -349,6 +349,10 @@ async def _ask_and_wait(desk: Desk, verb: verbs.Long, teller: _Teller) -> object
             return await desk.kernel.check(teller)
         case verbs.Claim(agent, mode, addresses, wait_s, lease_s):
             return await desk.kernel.claim(agent, mode, addresses, wait_s, lease_s)
+        case verbs.Undo(seqs, agent, since_ns, by):
+            return await desk.kernel.undo(seqs, agent, since_ns, by)
+        case verbs.Restore(path, seq, by):
+            return await desk.kernel.restore(path, seq, by)
         case verbs.ApplyRefusal(number):
             return await desk.kernel.apply_refusal(number)
         case verbs.RemoveAgent(name, force):

@@ -29,6 +29,8 @@ COMMANDS = {
     "locks": "claims:locks",
     "with": "holding:hold",
     "why": "claims:why",
+    "undo": "undoing:undo",
+    "restore": "undoing:restore",
     "refusals": "refusals:refusals",
     "fsck": "checking:fsck",
     "doctor": "checking:doctor",

@@ -103,6 +103,14 @@ class Applied:
 
 
 @dataclass(frozen=True, slots=True)
+class Reverted:
+    """What an undo or a restore did."""
+
+    seq: Seq | None  # None: everything is so already
+    paths: tuple[RepoPath, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """One finding of fsck."""
 
@@ -178,6 +186,19 @@ class KernelApi(Protocol):
 
     async def apply_refusal(self, number: int) -> Applied:
         """Try a refused write again on the newest version, as its agent. Raises NotFound, Refused."""
+        ...
+
+    async def undo(
+        self, seqs: Sequence[int], agent: str | None = None, since_ns: int = 0, by: str | None = None
+    ) -> Reverted:
+        """Take back commits, or all of an agent since a wall-clock time, in one commit of `by` or a person.
+
+        Raises NotFound, NotKept, and Busy naming the later work that stands on them; then nothing is changed.
+        """
+        ...
+
+    async def restore(self, path: str, seq: int, by: str | None = None) -> Reverted:
+        """Make a path, and all below it, what it was after a commit. Raises NotFound, NotKept, Busy."""
         ...
 
     async def check(self, progress: Progress) -> Sequence[Finding]: ...

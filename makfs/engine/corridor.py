@@ -323,7 +323,7 @@ class Corridor:
         edit.view.commits += 1
         core.note_content(effects, edit.path, but=edit.view if edit.tells_itself else None)
         if overtaken is not None:
-            self._overtaken(file, head, overtaken, effects)
+            self.overtaken(file, head, overtaken, effects)
         return Landed(commit.seq, result, merged)
 
     def _landed(self, file: File, commit: Commit, revised: Revised) -> None:
@@ -334,7 +334,7 @@ class Corridor:
         file.deleted_by = file.kept = 0
         self.core.next_uid = revised.next_uid
 
-    def _overtaken(self, file: File, base: bytes, theirs: bytes, effects: Effects) -> None:
+    def overtaken(self, file: File, base: bytes, theirs: bytes, effects: Effects) -> None:
         """Merge an edit that somebody made in the repository while ours was on its way (C4)."""
         edit = Edit(self._external_view, file.path, theirs, OwnText(base), NOBODY, time.time_ns())
         with contextlib.suppress(Refused):  # then it is kept as external's refusal

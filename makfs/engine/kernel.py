@@ -25,6 +25,7 @@ from makfs.engine.api import (
     LockState,
     NodeRow,
     Progress,
+    Reverted,
 )  # fmt: skip
 from makfs.engine.backing import STATE_DIR, Backing
 from makfs.engine.claims import Claims
@@ -40,6 +41,7 @@ from makfs.engine.locking import Locks
 from makfs.engine.names import Names
 from makfs.engine.nodes import head_source
 from makfs.engine.recover import recover
+from makfs.engine.revert import Revert
 from makfs.engine.tend import Tender
 from makfs.engine.views import View
 from makfs.errors import ConfigError, MakfsError, MountError, NotFound
@@ -296,6 +298,22 @@ class Kernel:
         if view is None or self.fs is None:
             raise NotFound(f"Refusal {number} is of {refusal.agent}, and there is no such agent now.")
         return await apply(self.fs, view, refusal)
+
+    # ---- going back
+
+    async def undo(
+        self, seqs: Sequence[int], agent: str | None = None, since_ns: int = 0, by: str | None = None
+    ) -> Reverted:
+        """Take commits back."""
+        return await self._revert().undo(seqs, agent, since_ns, by)
+
+    async def restore(self, path: str, seq: int, by: str | None = None) -> Reverted:
+        """Make a path what it was."""
+        return await self._revert().restore(path, seq, by)
+
+    def _revert(self) -> Revert:
+        assert self.fs is not None, "verbs come after `attach`"
+        return Revert(self.fs)
 
     async def check(self, progress: Progress) -> Sequence[Finding]:
         """Check the store and the tree."""

@@ -293,11 +293,12 @@ class Locks:
     ) -> AsyncIterator[tuple[Grant, ...]]:
         """Claim a set until the context ends. Holds of one agent on one resource take turns."""
         deadline = trio.current_time() + wait_s
-        before = {grant.address for grant in self.table.grants_of(agent, now_ns=self.now_ns())}
         async with contextlib.AsyncExitStack() as turns:
             for address in sorted({claim.address for claim in claims}):
                 if address.startswith(RESOURCE):
                     await self._turn(turns, agent, address, deadline)
+            tied = self._tied_addresses(agent)
+            before = {g.address for g in self.table.grants_of(agent, now_ns=self.now_ns())} - tied
             left_s = max(0.0, deadline - trio.current_time())
             grants = await self.claim(agent, claims, wait_s=left_s, lease_ns=TIED_LEASE_NS)
             token = object()
@@ -307,11 +308,11 @@ class Locks:
                 yield grants
             finally:
                 del self._tied[token]
-                shared = {
-                    address for other, those in self._tied.values() if other == agent for address in those
-                }
-                mine = [g for g in grants if g.address not in shared and g.address not in before]
-                self.give_back(agent, mine)
+                kept = before | self._tied_addresses(agent)
+                self.give_back(agent, [grant for grant in grants if grant.address not in kept])
+
+    def _tied_addresses(self, agent: AgentId) -> set[Address]:
+        return {address for other, those in self._tied.values() if other == agent for address in those}
 
     async def _turn(
         self, turns: contextlib.AsyncExitStack, agent: AgentId, address: Address, deadline: float

@@ -91,6 +91,27 @@ class ApplyRefusal:
 
 
 @dataclass(frozen=True, slots=True)
+class Undo:
+    """Take commits back, these or an agent's since a wall-clock time, in one commit: Reverted. May wait."""
+
+    verb: ClassVar[str] = "undo"
+    seqs: tuple[int, ...] = ()
+    agent: str | None = None
+    since_ns: int = 0
+    by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Restore:
+    """Make a path what it was after a commit: Reverted. May wait."""
+
+    verb: ClassVar[str] = "restore"
+    path: str
+    seq: int
+    by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Claim:
     """Claim addresses for an agent, `mode` "read" or "write", all or none: list of LockRow. May wait.
 
@@ -160,7 +181,7 @@ class Unmount:
 Quick = Status | AddAgent | Nodes | Log | Show | Refusals | ShowRefusal | Release | Renew | Locks | Why
 """Answered at once."""
 
-Long = RemoveAgent | ApplyRefusal | Claim | Check | Unmount
+Long = RemoveAgent | Undo | Restore | ApplyRefusal | Claim | Check | Unmount
 """These may wait; cancelled when the client goes away."""
 
 Verb = Quick | Long

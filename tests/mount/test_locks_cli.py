@@ -166,9 +166,6 @@ def test_commands_with_one_resource_take_turns(other: str, mounted: Mounted, tmp
     assert [end(each) for each in crowd] == [(0, "", "")] * 6
 
 
-@pytest.mark.xfail(
-    strict=False, reason="the engine takes what another hold of its agent has for a claim of its own"
-)
 @pytest.mark.parametrize("what", ["test", HELLO])
 def test_nothing_is_held_after_many_holds_of_one_agent(what: str, mounted: Mounted) -> None:
     crowd = [hold(mounted, "import time; time.sleep(0.1)", "--wait", "60", what=what) for _ in range(4)]

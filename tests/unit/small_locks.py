@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import trio
 
-from makfs.engine.api import Applied, ClaimRow, LockRow, LockState, WaitRow
+from makfs.engine.api import Applied, ClaimRow, LockRow, LockState, Reverted, WaitRow
 from makfs.errors import Busy, NotFound, Refused
 from makfs.ids import Address, AgentId, RepoPath, Seq
 from makfs.locks import NotHeld, lineage
@@ -121,6 +121,18 @@ class SmallLocks:
     def why(self, agent: str) -> str:
         self._known(agent)
         return f"No write of {agent} was refused.\n"
+
+    async def undo(
+        self, seqs: Sequence[int], agent: str | None = None, since_ns: int = 0, by: str | None = None
+    ) -> Reverted:
+        await trio.lowlevel.checkpoint()
+        if 99 in seqs:
+            raise Busy("Nothing was undone. Commit 99 cannot be taken back: a.py::f changed in 100, by bob.")
+        return Reverted(Seq(13), (RepoPath("a.py"),))
+
+    async def restore(self, path: str, seq: int, by: str | None = None) -> Reverted:
+        await trio.lowlevel.checkpoint()
+        return Reverted(None, (RepoPath(path),))
 
     async def apply_refusal(self, number: int) -> Applied:
         await trio.lowlevel.checkpoint()
