@@ -24,7 +24,7 @@ from makfs.engine.xattrs import Xattrs
 SHORT_NAME = 255 // 4  # no encoding makes so few characters too long a name
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Opened:
     """An open file and how the kernel shall cache it."""
 

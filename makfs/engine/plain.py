@@ -1,12 +1,13 @@
-"""Opening a committed file to read it, when there is nothing to decide: what searches do by the thousand.
+"""Opening and closing a file that is only read, with nothing to decide: searches do it by the thousand.
 
-P1  The answer is what `Data.open` would say; whatever is not ordinary is left to it.
+P1  What is done is what `Data.open` and `Data.release` would do; whatever is not ordinary is left to them.
 """
 
 import os
+import stat
 
 from makfs.engine.core import Core
-from makfs.engine.handles import TrackedHandle
+from makfs.engine.handles import OpenFile, TrackedHandle
 from makfs.engine.inodes import Inode, Realm
 
 READ_STILL_S = 0.05  # a reader is given so long to read what it opened
@@ -15,29 +16,52 @@ _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 def open_plain(core: Core, inode: Inode | None, flags: int, tid: int) -> TrackedHandle | None:
-    """Open a file whose inode and head are at rest and as last seen (F2); else return None (P1)."""
+    """Open a file whose inode and head are at rest, and as last seen (F2) or never seen; else None (P1)."""
     if flags & _NOT_PLAIN or inode is None or inode.path is None or inode.realm is not Realm.TRACKED:
         return None
     view = inode.view
     if view.reads_locked or view.role is not None:
         return None
-    if inode.staging is not None or inode.shown is not None or inode.judged != core.classifier.generation:
+    if inode.staging is not None or inode.shown is not None or inode.kind != stat.S_IFREG:
         return None
-    file = core.files.get(inode.path)
-    if file is None or file.signature is None or file.owed is not None or file.changed_s or file.contended_s:
+    file = core.files.get(inode.path) or core.file(inode.path)
+    if file.owed is not None or file.changed_s or file.contended_s:
+        return None
+    if file.signature is None and file.version > 0:  # to be compared with the store
         return None
     try:
         fd = os.open(core.backing.at(inode.path), _OPEN)
     except OSError:
         return None
     st = os.fstat(fd)
-    if (st.st_mtime_ns, st.st_size, st.st_ino) != file.signature:
+    now = (st.st_mtime_ns, st.st_size, st.st_ino)
+    if file.signature is None and stat.S_ISREG(st.st_mode):
+        file.signature = now
+    elif now != file.signature:
         os.close(fd)
         return None
     handle = TrackedHandle(core, inode, flags, tid)
     handle.fd, handle.version = fd, file.version
-    file.believe(inode.view.number, core.procs.group(tid), file.version)
+    file.believe(view.number, core.procs.group(tid), file.version)
     view.stirred = True
     inode.opens += 1
     inode.stand_still(READ_STILL_S)
     return handle
+
+
+def close_plain(handles: dict[int, OpenFile], number: int) -> bool:
+    """Close a file that was only read and has nothing to commit or to tell; else return False (P1)."""
+    handle = handles.get(number)
+    if not isinstance(handle, TrackedHandle) or handle.writable:
+        return False
+    inode = handle.inode
+    if inode.staging is not None or inode.suspended is not None or inode.shown is not None:
+        return False
+    del handles[number]
+    handle.close_fd()
+    inode.opens -= 1
+    if not inode.opens:
+        if inode.still_until:
+            inode.let_go()
+        inode.view.settle(inode)
+    return True

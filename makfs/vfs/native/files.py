@@ -7,6 +7,7 @@ import os
 
 from makfs.engine.effects import Effects
 from makfs.engine.filesystem import Caller, FileSystem
+from makfs.engine.plain import close_plain
 from makfs.vfs.native import abi, encode
 from makfs.vfs.native.abi import Opcode
 from makfs.vfs.native.common import Answer, Handler, Head, caller, text
@@ -38,6 +39,9 @@ class Files:
 
     def open(self, node: int, body: memoryview, head: Head) -> Answer:
         flags, more = abi.OPEN_IN.unpack_from(body)
+        opened = self._fs.open_plain(node, flags, head[6])
+        if opened is not None:
+            return encode.opened(opened, read_only=True)
         return self._open(node, flags, more, caller(head))
 
     async def _open(self, node: int, flags: int, more: int, who: Caller) -> bytes:
@@ -96,7 +100,10 @@ class Files:
         return b""
 
     def release(self, node: int, body: memoryview, head: Head) -> Answer:
-        effects = self._fs.release_now(abi.RELEASE_IN.unpack_from(body)[0])
+        number = abi.RELEASE_IN.unpack_from(body)[0]
+        if close_plain(self._fs.handles, number):
+            return b""
+        effects = self._fs.release_now(number)
         return self._settle(effects) if effects else b""
 
     async def _settle(self, effects: Effects) -> bytes:
