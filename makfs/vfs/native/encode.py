@@ -20,7 +20,7 @@ _MOST_S = 1e12  # more seconds than this the kernel takes for an error in the fi
 _entry: Callable[..., bytes] = ENTRY_OUT.pack
 _attributes: Callable[..., bytes] = ATTR_OUT.pack
 _plus: Callable[..., bytes] = DIRENTPLUS.pack
-_DIRECT_IO, _KEEP_CACHE = int(Fopen.DIRECT_IO), int(Fopen.KEEP_CACHE)
+_DIRECT_IO, _KEEP_CACHE, _NO_FLUSH = int(Fopen.DIRECT_IO), int(Fopen.KEEP_CACHE), int(Fopen.NOFLUSH)
 
 
 @lru_cache(maxsize=64)
@@ -30,11 +30,15 @@ def timeout(seconds: float) -> tuple[int, int]:
     return whole, int((min(max(seconds, 0.0), _MOST_S) - whole) * _NS)
 
 
+@lru_cache(maxsize=64)
+def _timeouts(entry_s: float, attr_s: float) -> tuple[int, int, int, int]:
+    return *timeout(entry_s), *timeout(attr_s)
+
+
 def entry(found: Found) -> bytes:
     """Return the reply that tells a name's inode (struct fuse_entry_out)."""
     st, ino = found.st, found.inode.ino
-    name_s, name_ns = timeout(found.entry_s)
-    attr_s, attr_ns = timeout(found.attr_s)
+    name_s, name_ns, attr_s, attr_ns = _timeouts(found.entry_s, found.attr_s)
     atime, mtime, ctime = st.st_atime_ns, st.st_mtime_ns, st.st_ctime_ns
     return _entry(
         ino, 0, name_s, attr_s, name_ns, attr_ns,
@@ -70,7 +74,7 @@ def opened(file: Opened, *, read_only: bool) -> bytes:
     """
     flags = (_DIRECT_IO if file.direct_io else 0) | (_KEEP_CACHE if file.keep_cache else 0)
     if read_only:
-        flags |= int(Fopen.NOFLUSH)
+        flags |= _NO_FLUSH
     return OPEN_OUT.pack(file.handle, flags, 0)
 
 

@@ -28,8 +28,10 @@ from makfs.vfs.native.waiting import TURN, Ready
 log = logging.getLogger(__name__)
 MOST_WAITING = 1024
 BUFFER_SIZE = negotiate.MAX_WRITE + IN_HEADER.size + WRITE_IN.size + 4096
+_MOST_SHY = 16  # requests waited for before the next is read at once again
 _SPARE = 8  # tasks that stand by to take the lead
 _BODY = IN_HEADER.size
+_head_of = IN_HEADER.unpack_from
 _OPENING = frozenset({Opcode.OPEN, Opcode.CREATE})
 _SILENT = frozenset({Opcode.FORGET, Opcode.BATCH_FORGET, Opcode.INTERRUPT, Opcode.NOTIFY_REPLY})
 
@@ -70,8 +72,18 @@ class Session:
     async def _lead(self, ready: Ready) -> bool:
         """Take requests until one waits; return True when that has been answered, False at the end."""
         fd, buffers, turn = self._device.fd, (self._buffer,), 0
+        # A client on our CPU has sent its next request when its last is answered, one on another has not: to
+        # read in vain costs more than to poll first. So after each vain read some requests are waited for.
+        shy, ask = 1, 0
         while True:
-            size = read_into(fd, buffers)
+            if ask:
+                ask -= 1
+                if not ready.soon():
+                    await ready.wait()
+                    turn = 0
+                size = read_into(fd, buffers)
+            elif (size := read_into(fd, buffers)) > 0:
+                shy = 1
             if size > 0:
                 waits = self._take(size)
                 if waits is not None:
@@ -79,17 +91,17 @@ class Session:
                     return True
             elif size < 0:
                 return False
-            elif not ready.soon():
-                await ready.wait()
-                turn = 0
+            else:
+                ask = shy = min(2 * shy, _MOST_SHY)
             turn += 1
             if turn >= TURN:
                 turn = 0
-                await trio.lowlevel.checkpoint()
+                if ready.others():
+                    await trio.lowlevel.checkpoint()
 
     def _take(self, size: int) -> tuple[int, int, Coroutine[Any, Any, bytes], Any] | None:
         """Answer the request in the buffer, or return what is left of it: it waits for something."""
-        head = IN_HEADER.unpack_from(self._buffer)
+        head = _head_of(self._buffer)
         length, opcode, unique = head[0], head[1], head[2]
         if length != size or size < _BODY:
             log.error("a request of %d bytes says it has %d", size, length)

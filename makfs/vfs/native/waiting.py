@@ -12,6 +12,7 @@ from typing import Any
 import trio
 
 TURN = 32  # requests taken in a row before other tasks run: some 0.3 ms
+_MANY = 100  # tasks: to look at each of them costs more than to let them run
 _SHORT_S = 0.001  # poll(2) knows no shorter time
 
 
@@ -20,35 +21,54 @@ class Ready:
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
-        self._poll: select.poll | None = None
-        if (own := _epoll_of_trio()) >= 0:
-            self._poll = select.poll()
-            self._poll.register(fd, select.POLLIN | select.POLLERR | select.POLLHUP)
-            self._poll.register(own, select.POLLIN)
+        self._runner = _runner_of_trio()
+        self._both, self._trio = select.poll(), select.poll()
+        self._both.register(fd, select.POLLIN | select.POLLERR | select.POLLHUP)
+        if self._runner is not None:
+            own = self._runner.io_manager._epoll.fileno()
+            self._both.register(own, select.POLLIN)
+            self._trio.register(own, select.POLLIN)
 
     def soon(self) -> bool:
         """Wait a moment for the device, or for anything that trio waits for; tell if it is the device."""
-        if self._poll is None:
+        if self._runner is None or self._due(_SHORT_S):  # W1
             return False
-        state = trio.lowlevel.current_statistics()
-        if state.tasks_runnable or state.seconds_to_next_deadline <= _SHORT_S:  # W1
-            return False
-        return any(fd == self._fd for fd, _ in self._poll.poll(_SHORT_S * 1000.0))
+        found = self._both.poll(_SHORT_S * 1000.0)
+        return bool(found) and (found[0][0] == self._fd or found[-1][0] == self._fd)
+
+    def others(self) -> bool:
+        """Tell whether another task can run, or could if trio looked; if none can, none has cancelled us."""
+        return self._runner is None or self._due(0.0) or bool(self._trio.poll(0))
+
+    def _due(self, within_s: float) -> bool:
+        """Tell whether another task can run now, or will before so long.
+
+        `trio.lowlevel.current_statistics` costs ten times as much, and does not count those that run after us
+        in the same round of trio's.
+        """
+        runner = self._runner
+        tasks = runner.tasks
+        if len(tasks) > _MANY or any(task._next_send_fn is not None for task in tasks):
+            return True
+        return bool(runner.deadlines.next_deadline() - runner.clock.current_time() <= within_s)
 
     async def wait(self) -> None:
         """Wait as trio does."""
         await trio.lowlevel.wait_readable(self._fd)
 
 
-def _epoll_of_trio() -> int:
-    """Return the descriptor that is readable when trio has something to do, -1 if this trio has none.
+def _runner_of_trio() -> Any:
+    """Return trio's own loop, whose epoll descriptor is readable when it has something to do; None: unknown.
 
-    It is not a part of trio's interface; without it only the short wait is gone.
+    Its parts do not belong to trio's interface; where they are others only the short wait is gone.
     """
     try:
         from trio._core import _run
 
         context: Any = _run.GLOBAL_RUN_CONTEXT
-        return int(context.runner.io_manager._epoll.fileno())
+        runner = context.runner
+        needed = [task._next_send_fn for task in runner.tasks]
+        needed += [runner.deadlines.next_deadline(), runner.clock.current_time(), runner.io_manager._epoll]
     except (ImportError, AttributeError):
-        return -1
+        return None
+    return runner
