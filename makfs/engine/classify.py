@@ -46,6 +46,8 @@ class Classifier:
 
     def realm(self, path: str, *, is_dir: bool) -> Realm:
         """Return the realm of a path inside a view. Cost: one match for each rule file that applies."""
+        if is_dir and (known := self._folders.get(path)) is not None:
+            return Realm.SCRATCH if known else Realm.TRACKED
         parts = path.split("/")
         if ".git" in parts:
             return Realm.GIT

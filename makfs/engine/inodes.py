@@ -13,6 +13,7 @@ I3  An inode without a path is an orphan (unlinked or renamed over): it lives un
 """
 
 import os
+import sys
 import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 YOUNG_S = 10.0  # how long a new file counts as an editor's temporary
 ROOT_ID = 1  # file id of a view's top directory
+_NAMES = (sys.getfilesystemencoding(), sys.getfilesystemencodeerrors())  # as os.fsencode has it
 _ID_MASK = 0xFFFF_FFFF
 _PROBE = 0x9E37_79B1  # odd, so that probing visits every id
 
@@ -229,7 +231,7 @@ class InodeTable:
             return ROOT_ID
         if (known := self._exceptions.get(path)) is not None:
             return known
-        number = zlib.crc32(os.fsencode(path))
+        number = zlib.crc32(path.encode(*_NAMES))
         if number > ROOT_ID and self._owner.get(number, path) == path:
             return number
         return self._probe(path, number)
@@ -272,16 +274,22 @@ class InodeTable:
 
     def create(self, view: "View", path: str, realm: Realm, is_dir: bool) -> Inode:
         """Make an inode with a number that the kernel does not know yet (I1)."""
-        number = self.file_id(path)
-        other = self.by_ino.get(view.number << 40 | number)
-        if other is not None and other.path is not None and other.path != path:
+        ino = view.number << 40 | self.file_id(path)
+        if (other := self.by_ino.get(ino)) is not None:
+            ino = self._another(other, view, path)
+        inode = Inode(ino, view, path, realm, is_dir)
+        self.by_ino[ino] = inode
+        return inode
+
+    def _another(self, other: Inode, view: "View", path: str) -> int:
+        """Return a number for a path whose own is taken."""
+        number = other.ino & _ID_MASK
+        if other.path is not None and other.path != path:
             number = self._probe(path, number)  # two paths with one hash, both alive
         base = view.number << 40 | number
         ino = next((base | turn << 32 for turn in range(256) if base | turn << 32 not in self.by_ino), 0)
         assert ino, "I1: 256 orphans of one path are open"
-        inode = Inode(ino, view, path, realm, is_dir)
-        self.by_ino[ino] = inode
-        return inode
+        return ino
 
     def discard(self, inode: Inode) -> None:
         """Forget an idle inode."""

@@ -55,7 +55,11 @@ class Tree:
             if inode is not None:
                 view.orphan(inode)
             return None
-        if inode is not None and self._plain(folder, inode, st):
+        if inode is None:
+            found = self._first(folder, path, name, st)
+            if found is not None:
+                return found
+        elif self._plain(folder, inode, st):
             return Found(inode, st)
         return self._shown(folder, path, name, st)
 
@@ -70,6 +74,21 @@ class Tree:
         if inode.is_dir and inode.judged != self.core.classifier.generation:
             return False
         return stat.S_IFMT(st.st_mode) == inode.kind
+
+    def _first(self, folder: Inode, path: str, name: str, st: os.stat_result) -> Found | None:
+        """Return what `_shown` would say of a tracked name that nobody has looked at yet, else None."""
+        view, classifier = folder.view, self.core.classifier
+        if folder.realm is not Realm.TRACKED or name == ".git" or self.core.owed:
+            return None
+        kind = stat.S_IFMT(st.st_mode)
+        is_dir = kind == stat.S_IFDIR
+        if is_dir and classifier.realm(path, is_dir=True) is not Realm.TRACKED:
+            return None
+        inode = view.by_path[path] = view.table.create(view, path, Realm.TRACKED, is_dir)
+        inode.pinned, inode.kind = True, kind
+        if is_dir:
+            inode.judged = classifier.generation
+        return Found(inode, st)
 
     def known(self, folder: Inode, name: str) -> Inode | None:
         """Return a name's inode if the kernel has been told all about it and need not be told again.
