@@ -23,7 +23,8 @@ ABOUT = {
     "storm": (
         "Eight writers edit the same three Python files at once, each in its own view, in nine ways of "
         "saving. An edit is accepted when its last system call succeeds; what is accepted must be in the "
-        "file at the end."
+        "file at the end. `merge` and `lease` are what a write does (on_write); with claims, each writer "
+        "claims the function first and releases it after."
     ),
     "fsdiff": (
         "Random file operations run on the mount and on the native file system; results, errors and trees "

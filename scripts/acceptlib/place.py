@@ -20,6 +20,7 @@ class Place:
     """Directories of one yardstick."""
 
     work: Path
+    on_write: str = "merge"
 
     @property
     def repo(self) -> Path:
@@ -40,6 +41,7 @@ class Place:
             "mount",
             str(self.repo),
             str(self.mountpoint),
+            f"--on-write={self.on_write}",
             *(f"--agent={name}" for name in agents),
         ]
 
@@ -69,9 +71,9 @@ class Place:
 
 
 @contextlib.contextmanager
-def place(*agents: str, mounted: bool = True) -> Iterator[Place]:
+def place(*agents: str, mounted: bool = True, on_write: str = "merge") -> Iterator[Place]:
     """Make a repository and mount it; unmount and remove it at the end, whatever happened."""
-    here = Place(Path(tempfile.mkdtemp(prefix="makfs-acceptance-")).resolve())
+    here = Place(Path(tempfile.mkdtemp(prefix="makfs-acceptance-")).resolve(), on_write)
     here.repo.mkdir()
     here.mountpoint.mkdir()
     subprocess.run(["git", "init", "-q", str(here.repo)], check=True)

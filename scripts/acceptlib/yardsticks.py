@@ -76,6 +76,13 @@ STORM_ZERO = (
 )  # fmt: skip
 
 
+LOCK_COMMANDS = (
+    "--lock-cmd", "p={path}; echo \"write ${{p#{view}/}}::{func} wait=60\" > {view}/.makfs/claim",
+    "--unlock-cmd", "p={path}; echo \"${{p#{view}/}}::{func}\" > {view}/.makfs/release",
+)  # fmt: skip
+"""Each writer claims the function before it edits, and releases it after."""
+
+
 def storm(asked: Asked) -> Iterator[Figure]:
     """Eight views, all ways of writing; one run in a plain directory for comparison."""
     edits = "12" if asked.quick else "40"
@@ -87,15 +94,22 @@ def storm(asked: Asked) -> Iterator[Figure]:
         lost = said["LOST_own"] + said["LOST_shared"]
         run = "plain directory, for comparison"
         yield Figure("storm", run, "accepted edits lost", lost / max(1, said["accepted"]), part=True)
-    for seed in (1,) if asked.quick else (1, 2, 3, 4, 5):
-        with place(*VIEWS) as here:
+    seeds = (1,) if asked.quick else (1, 2, 3, 4, 5)
+    runs = [("merge", seed, ()) for seed in seeds]
+    runs += [("lease", seed, ()) for seed in seeds[:2]]
+    runs += [("claims", seed, LOCK_COMMANDS) for seed in seeds[:2]]
+    for policy, seed, more in runs:
+        run = f"{policy}, seed {seed}"
+        with place(*VIEWS, on_write="merge" if policy == "merge" else "lease") as here:
             views = [part for view in VIEWS for part in ("--view", str(here.view(view)))]
             command = [sys.executable, asked.tool("storm.py"), *views, "--backing", str(here.repo)]
-            command += ["--edits", edits, "--seed", str(seed)]
-            said = answer(command, f"storm, seed {seed}", here.work)
+            command += ["--edits", edits, "--seed", str(seed), *more]
+            said = answer(command, f"storm, {run}", here.work)
             said["LOST"] = said["LOST_own"] + said["LOST_shared"]
-            run = f"seed {seed}"
             yield from zero("storm", run, said, STORM_ZERO)
+            if more:
+                refused = float(sum(said["refused"].values()))
+                yield Figure("storm", run, "writes of holders refused", refused, 0, Bound.IS)
             share = said["accepted"] / said["edits_asked"]
             yield Figure("storm", run, "accepted", share, 0.95, Bound.LEAST, part=True)
             yield Figure(
