@@ -77,8 +77,8 @@ STORM_ZERO = (
 
 
 LOCK_COMMANDS = (
-    "--lock-cmd", "p={path}; echo \"write ${{p#{view}/}}::{func} wait=60\" > {view}/.makfs/claim",
-    "--unlock-cmd", "p={path}; echo \"${{p#{view}/}}::{func}\" > {view}/.makfs/release",
+    "--lock-cmd", 'p={path}; echo "write ${{p#{view}/}}::{func} wait=60" > {view}/.makfs/claim',
+    "--unlock-cmd", 'p={path}; echo "${{p#{view}/}}::{func}" > {view}/.makfs/release',
 )  # fmt: skip
 """Each writer claims the function before it edits, and releases it after."""
 
