@@ -1,0 +1,1 @@
+"""The journal as git sees it: a git commit for each of its commits, and ordinary commits of its paths."""
