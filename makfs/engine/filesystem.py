@@ -64,7 +64,7 @@ class FileSystem(Looking):
         if folder.realm is Realm.PAST or (folder.view.upper is None and folder.realm is not Realm.ROOT):
             raise oserror(errno.EROFS)
         if folder.realm is Realm.CONTROL:
-            raise oserror(errno.EPERM)
+            self.control.refuse_name(folder)
         if folder.path is None:
             raise oserror(errno.ENOENT)
         return folder
@@ -380,7 +380,7 @@ class FileSystem(Looking):
             if self.staged_by(number):
                 await self._flush(handle, tid)
         elif not isinstance(handle, BytesHandle | RealHandle):
-            await handle.flush()
+            await handle.flush(tid)
 
     async def fsync(self, number: int) -> None:
         """Commit what was written and make it survive a power loss: the journal, and the file on the disk."""
@@ -390,6 +390,9 @@ class FileSystem(Looking):
         elif isinstance(handle, TrackedHandle):
             await self._flush(handle, 0, whole=True)
             await trio.to_thread.run_sync(self._make_durable, handle.inode.path)
+        elif not isinstance(handle, BytesHandle):
+            await handle.flush()
+            await trio.to_thread.run_sync(self.core.store.sync)
 
     async def _flush(self, handle: TrackedHandle, tid: int, *, whole: bool = False) -> None:
         def flush(effects: Effects) -> None:
@@ -417,6 +420,8 @@ class FileSystem(Looking):
             self.real.release(handle)
         else:
             handle.inode.opens -= 1
+            if not isinstance(handle, BytesHandle):
+                handle.close()
             handle.inode.view.settle(handle.inode)
         return effects
 

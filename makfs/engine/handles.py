@@ -135,8 +135,12 @@ class CommandHandle(Protocol):
         """Carry out ftruncate(2)."""
         ...
 
-    async def flush(self) -> None:
-        """Carry out what is left, before close(2) returns. Raises OSError, MakfsError."""
+    async def flush(self, tid: int = 0) -> None:
+        """Carry out what is left, before close(2) of a thread returns. Raises OSError, MakfsError."""
+        ...
+
+    def close(self) -> None:
+        """Let it go: nobody has it open any more."""
         ...
 
 

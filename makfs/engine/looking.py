@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 
 from makfs.engine.agents import Agents
+from makfs.engine.claims import Claims
 from makfs.engine.control import TOP, Control
 from makfs.engine.core import Core, join
 from makfs.engine.data import Data
@@ -62,7 +63,7 @@ class Looking:
         self.real = Real(core)
         self.tree = Tree(core, data, self.real)
         self.past = agents.past
-        self.control = Control(core)
+        self.control = Control(core, Claims(core, agents.by_name))
         self.xattrs = Xattrs(core, self.real)
         self.handles: dict[int, OpenFile] = {}
         self.moves = Moves(core, data, names, self.real, self.handles)
