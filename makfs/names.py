@@ -1,4 +1,4 @@
-"""Which names an agent may have. Pure; every door that takes a new name asks here."""
+"""Which names an agent or a mark may have. Pure; every door that takes a new name asks here."""
 
 import re
 
@@ -22,6 +22,23 @@ def agent_id(text: str) -> AgentId:
             "letters A-Z and a-z, digits, '_', '-' and inner dots."
         )
     return AgentId(text)
+
+
+def mark_name(text: str) -> str:
+    """Return `text` as a mark's name. Raises BadName: it must not read as a commit's number or a range."""
+    why = "it stands for the newest commit" if text == "head" else None
+    if text.isdecimal():
+        why = "it is a number, as commits have"
+    elif ".." in text:
+        why = "'..' stands between the two ends of a range"
+    elif text not in _TAKEN:
+        why = why or _objection(text)
+    if why is not None:
+        raise BadName(
+            f"{text[: MAX_NAME + 1]!a} cannot name a mark: {why}; a name is 1 to {MAX_NAME} of the "
+            "letters A-Z and a-z, digits, '_', '-' and inner dots."
+        )
+    return text
 
 
 def _objection(text: str) -> str | None:

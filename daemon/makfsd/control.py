@@ -19,9 +19,8 @@ import trio
 
 from makfs.engine.api import KernelApi, LockRow
 from makfs.errors import Busy, MakfsError
-from makfs.ids import AgentId, RepoPath, Seq
+from makfs.ids import AgentId, Seq
 from makfs.names import agent_id
-from makfs.store.model import LogQuery
 from makfs.wire import verbs
 from makfs.wire.errors import WireError
 from makfs.wire.frames import (
@@ -37,6 +36,7 @@ from makfs.wire.frames import (
 )
 from makfs.wire.place import SOCKET_NAME
 from makfs.wire.values import from_json, to_json
+from makfsd.asking import ask_of_history, ask_of_marks, limited
 
 MAX_CONNECTIONS = 64
 MAX_WAITING_REQUESTS = 16  # per connection; more stay in the socket's buffer
@@ -284,12 +284,6 @@ def _parse(request: Request) -> verbs.Verb:
     return from_json(verbs.VERBS[request.verb], request.args, request.verb)
 
 
-def _limit(limit: int) -> int:
-    if not 1 <= limit <= verbs.MAX_LIST:
-        raise WireError(f"The limit must be from 1 to {verbs.MAX_LIST}.")
-    return limit
-
-
 def _some_or_all(addresses: tuple[str, ...] | None) -> tuple[str, ...] | None:
     if addresses == ():
         raise WireError("No address was named.")
@@ -307,12 +301,12 @@ def _ask(kernel: KernelApi, verb: verbs.Quick) -> object:
             return kernel.add_agent(agent_id(name), policy)
         case verbs.Nodes(path):
             return kernel.nodes(path)
-        case verbs.Log():
-            return kernel.log(_log_query(verb))
+        case verbs.SeqOf() | verbs.Marks() | verbs.SetMark():
+            return ask_of_marks(kernel, verb)
         case verbs.Show(seq):
             return kernel.show(Seq(seq))
         case verbs.Refusals(limit, agent):
-            return kernel.refusals(None if agent is None else AgentId(agent), _limit(limit))
+            return kernel.refusals(None if agent is None else AgentId(agent), limited(limit))
         case verbs.ShowRefusal(number):
             return kernel.refusal(number)
         case _:
@@ -333,18 +327,11 @@ def _ask_of_locks(kernel: KernelApi, verb: verbs.Release | verbs.Renew | verbs.L
             assert_never(verb)
 
 
-def _log_query(verb: verbs.Log) -> LogQuery:
-    return LogQuery(
-        limit=_limit(verb.limit),
-        before=None if verb.before is None else Seq(verb.before),
-        agent=None if verb.agent is None else AgentId(verb.agent),
-        path=None if verb.path is None else RepoPath(verb.path),
-    )
-
-
 async def _ask_and_wait(desk: Desk, verb: verbs.Long, teller: _Teller) -> object:
     """Carry out a verb that may wait."""
     match verb:
+        case verbs.Log() | verbs.Diff() | verbs.Blame() | verbs.NodeLog() | verbs.Cat() | verbs.DeleteMark():
+            return await ask_of_history(desk.kernel, verb)
         case verbs.Check():
             return await desk.kernel.check(teller)
         case verbs.Claim(agent, mode, addresses, wait_s, lease_s):

@@ -1,4 +1,4 @@
-"""The top of the mount: one folder a view, `@head`, and the trees of past commits.
+"""The top of the mount: one folder a view, `@head`, and the trees of past commits and marks.
 
 A1  A view's number belongs to its agent for ever, so inode numbers are stable across remounts.
 A2  A view with open files or staged bytes is never removed, unless by force.
@@ -85,8 +85,8 @@ class Agents:
         """Return the top folder of a view or of a read-only tree."""
         if name == HEAD:
             return self._top(self._head, Realm.TRACKED, read_only=True)
-        if name.startswith("@") and name[1:].isascii() and name[1:].isdigit():
-            past = self.past.view(int(name[1:])) if str(int(name[1:])) == name[1:] else None
+        if name.startswith("@"):
+            past = self.past.view(name[1:])
             return self._top(past, Realm.PAST, read_only=True) if past is not None else None
         view = self.by_name.get(name)
         return self._top(view, Realm.TRACKED) if view is not None else None

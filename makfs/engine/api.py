@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from makfs.engine.historyapi import HistoryApi
 from makfs.ids import AgentId, RepoPath, Seq
 from makfs.store.model import Commit, CommitDetail, LogQuery, Refusal
 
@@ -125,6 +126,11 @@ Progress = Callable[[str, int, int], None]
 
 class KernelApi(Protocol):
     """The verbs. Errors are MakfsError; their `str()` is shown to the user as it is."""
+
+    @property
+    def history(self) -> HistoryApi:
+        """Return the verbs that read history."""
+        ...
 
     def status(self) -> KernelStatus: ...
 

@@ -36,6 +36,7 @@ from makfs.engine.data import Data
 from makfs.engine.effects import Effects, Notifier, Outbox
 from makfs.engine.external import Watcher
 from makfs.engine.filesystem import FileSystem
+from makfs.engine.history import History
 from makfs.engine.inodes import InodeTable
 from makfs.engine.locking import Locks
 from makfs.engine.names import Names
@@ -65,6 +66,7 @@ class Kernel:
         self.names = Names(core, self.corridor)
         self.agents = Agents(core)
         self.claims = Claims(core, self.agents.by_name)
+        self.history = History(core, self._drop_entries)
         core.locks.tell = self._tell
         self.warnings: list[str] = []
         if recovered:
@@ -119,6 +121,7 @@ class Kernel:
             nursery.start_soon(self._watcher.run)
             nursery.start_soon(tender.run)
             nursery.start_soon(self.core.locks.run)
+            nursery.start_soon(self.agents.past.run, self._drop_entries)
 
     async def settle(self, timeout_s: float) -> Sequence[str]:
         """Publish what is private but finished, write through what is owed; return what remains."""
@@ -212,9 +215,15 @@ class Kernel:
             for inode in list(view.by_path.values()):
                 self.data.abandon(inode)
         self.agents.remove(name, force=force)
+        await self._drop_entries([name])
+
+    async def _drop_entries(self, names: Sequence[str]) -> None:
+        """Make the kernel forget entries at the top of the mount, and what is known only through them."""
         if self.outbox is not None:
-            effects = Effects(entries=[(self.agents.root_view, self.agents.root.ino, os.fsencode(name))])
-            await self.outbox.settle(effects)
+            top = self.agents.root
+            await self.outbox.settle(
+                Effects(entries=[(top.view, top.ino, os.fsencode(name)) for name in names])
+            )
 
     def nodes(self, path: str) -> Sequence[NodeRow]:
         """Return a file's nodes as they are at head. Raises NotFound."""

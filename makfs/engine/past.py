@@ -1,12 +1,20 @@
-"""Read-only trees as of one commit: `MOUNT/@SEQ`. Made when somebody looks, forgotten with their inodes.
+"""Read-only trees as of one commit: `MOUNT/@SEQ`, and `MOUNT/@MARK`. Made when somebody looks.
 
 P1  A path shows its newest revision at or before the seq; a path the journal never met shows the
-    repository's file, which no commit has changed (J2).
+    repository's file, which no commit has changed (J2, J3).
+P2  A tree is known as long as the kernel knows anything in it, and no longer: it costs nothing unused.
+P3  The kernel is made to forget the trees longest unused, beyond `MOST_TREES` or `MOST_INODES` in all.
 """
 
 import errno
 import os
 import stat
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from weakref import WeakValueDictionary
+
+import trio
 
 from makfs.engine.backing import STATE_DIR
 from makfs.engine.core import Core, join
@@ -16,9 +24,26 @@ from makfs.engine.tree import Found
 from makfs.engine.views import View
 from makfs.ids import AgentId, RepoPath, Seq
 from makfs.store.model import FileKind, Revision
+from makfs.store.recent import Recent
 
 _FIRST_NUMBER = 0x40_0000  # view numbers of past trees; agents' are far below
+_FIRST_MARK_NUMBER = 0x60_0000
 HEAD_NUMBER = 0x7F_FFFF
+MOST_TREES = 64
+MOST_INODES = 20_000
+IDLE_S = 5.0  # a tree that was used a moment ago is left alone
+_ENTRIES = 10_000  # of folders listed, remembered for the look-ups that follow
+_TEND_S = 2.0
+_TIMES = 4_096
+_KINDS = {FileKind.FILE: stat.S_IFREG, FileKind.DIR: stat.S_IFDIR, FileKind.SYMLINK: stat.S_IFLNK}
+
+
+@dataclass(slots=True, eq=False, weakref_slot=True)
+class PastTree(View):
+    """The tree of one commit under one name."""
+
+    seq: Seq = Seq(0)
+    used_s: float = 0.0  # monotonic
 
 
 class Past:
@@ -26,21 +51,61 @@ class Past:
 
     def __init__(self, core: Core) -> None:
         self.core = core
-        self.views: dict[int, View] = {}  # seq -> view
+        self.trees: WeakValueDictionary[tuple[str, int], PastTree] = WeakValueDictionary()  # (name, seq) (P2)
+        self._marks = 0  # trees of marks made so far
+        self._times: Recent[int, int] = Recent(_TIMES)  # seq -> when it was made
+        self._folders: Recent[tuple[int, str], tuple[int, Mapping[str, Revision]]] = Recent(
+            _ENTRIES
+        )  # (seq, folder) -> the head when it was listed, and its entries
 
-    def view(self, seq: int) -> View | None:
-        """Return the tree of a seq, or None if there is no such commit."""
-        if not 0 <= seq <= self.core.store.head:
-            return None
-        view = self.views.get(seq)
-        if view is None:
-            number = _FIRST_NUMBER + seq % _FIRST_NUMBER
-            view = self.views[seq] = View(number, AgentId(f"@{seq}"), self.core.table, None)
-        return view
+    def view(self, name: str) -> PastTree | None:
+        """Return the tree of a commit's number or of a mark, or None if there is no such commit."""
+        if name.isascii() and name.isdigit():
+            seq = int(name)
+            if str(seq) != name or seq > self.core.store.head:
+                return None
+            number = _FIRST_NUMBER + seq % (_FIRST_MARK_NUMBER - _FIRST_NUMBER)
+        else:
+            mark = self.core.store.mark(name)
+            if mark is None:
+                return None
+            seq, number = mark.seq, _FIRST_MARK_NUMBER + self._marks % (HEAD_NUMBER - _FIRST_MARK_NUMBER)
+        tree = self.trees.get((name, seq))
+        if tree is None:
+            self._marks += number >= _FIRST_MARK_NUMBER
+            tree = PastTree(number, AgentId(f"@{name}"), self.core.table, None, seq=Seq(seq))
+            self.trees[name, seq] = tree
+        tree.used_s = time.monotonic()
+        return tree
 
-    def seq(self, view: View) -> Seq:
-        """Return the seq a view stands at."""
-        return Seq(int(view.agent[1:]))
+    def excess(self) -> list[str]:
+        """Return the names of trees that the kernel shall forget, longest unused first (P3)."""
+        trees = sorted(self.trees.values(), key=lambda tree: tree.used_s)
+        inodes = sum(len(tree.by_path) for tree in trees)
+        count, latest = len(trees), time.monotonic() - IDLE_S
+        names: list[str] = []
+        for tree in trees:
+            if (count <= MOST_TREES and inodes <= MOST_INODES) or tree.used_s > latest:
+                break
+            if not any(inode.opens for inode in tree.by_path.values()):
+                names.append(tree.agent)
+                count, inodes = count - 1, inodes - len(tree.by_path)
+        return names
+
+    async def run(self, drop: Callable[[Sequence[str]], Awaitable[None]]) -> None:
+        """Let the kernel forget what is too much, until cancelled (P3)."""
+        while True:
+            await trio.sleep(_TEND_S)
+            if names := self.excess():
+                await drop(names)
+
+    @staticmethod
+    def _seq(inode: Inode) -> Seq:
+        """Return the seq of an inode's tree, which is used now."""
+        tree = inode.view
+        assert isinstance(tree, PastTree)
+        tree.used_s = time.monotonic()
+        return tree.seq
 
     def lookup(self, folder: Inode, name: str) -> Found | None:
         """Return what a name was."""
@@ -49,7 +114,7 @@ class Past:
         path = join(folder.path, name)
         if name == ".git":
             return None
-        found = self._stat(folder.view, path)
+        found = self._stat(path, self._entry(folder.path, name, self._seq(folder)))
         if found is None:
             return None
         inode = folder.view.inode(path, Realm.PAST, stat.S_ISDIR(found.st_mode))
@@ -58,26 +123,48 @@ class Past:
     def stat(self, inode: Inode) -> StatLike:
         """Return an inode's attributes at its seq."""
         assert inode.path is not None
-        found = self._stat(inode.view, inode.path)
+        seq = self._seq(inode)
+        found = self._stat(inode.path, self._revision(inode.path, seq) if inode.path else None)
         if found is None:
             raise oserror(errno.ENOENT, inode.path)
+        if not inode.path:
+            found = MadeStat.like(found)
+            found.st_mode &= ~0o222
         return found
 
-    def _stat(self, view: View, path: str) -> StatLike | None:
-        revision = self.core.store.revision(RepoPath(path), self.seq(view)) if path else None
-        if revision is None:
-            return self.core.backing.lstat(path) if self._unrecorded(path) else None
-        return self._made(view, revision)
+    def _revision(self, path: RepoPath, seq: Seq) -> Revision | None:
+        return self.core.store.revision(path, seq)
 
-    def _unrecorded(self, path: str) -> bool:
-        return not path or self.core.store.revision(RepoPath(path)) is None
+    def _recorded(self, folder: RepoPath, seq: Seq) -> Mapping[str, Revision]:
+        """Return what the journal knows of a folder's entries at a seq."""
+        if not self.core.store.head:
+            return {}
+        found = self.core.store.children(folder, seq)
+        self._folders.put((seq, folder), (self.core.store.head, found), len(found) + 1)
+        return found
 
-    def _made(self, view: View, revision: Revision) -> StatLike | None:
-        kinds = {FileKind.FILE: stat.S_IFREG, FileKind.DIR: stat.S_IFDIR, FileKind.SYMLINK: stat.S_IFLNK}
+    def _entry(self, folder: RepoPath, name: str, seq: Seq) -> Revision | None:
+        """Return one entry's revision at a seq.
+
+        What a listing found is so for ever; what it did not find, a commit since then may have recorded.
+        """
+        if not (head := self.core.store.head):
+            return None
+        known = self._folders.get((seq, folder))
+        if known is not None:
+            revision = known[1].get(name)
+            if revision is not None or known[0] == head:
+                return revision
+        return self._revision(RepoPath(join(folder, name)), seq)
+
+    def _stat(self, path: str, revision: Revision | None) -> StatLike | None:
+        return self.core.backing.lstat(path) if revision is None else self._made(revision)
+
+    def _made(self, revision: Revision) -> StatLike | None:
         if revision.kind is FileKind.ABSENT:
             return None
         top = self.core.backing.lstat("")
-        made = MadeStat(kinds[revision.kind] | revision.mode)
+        made = MadeStat(_KINDS[revision.kind] | revision.mode)
         made.st_size = revision.size_bytes if revision.kind is FileKind.FILE else len(revision.target)
         made.st_nlink = 2 if revision.kind is FileKind.DIR else 1
         if top is not None:
@@ -87,33 +174,35 @@ class Past:
         return made
 
     def _time_ns(self, revision: Revision) -> int:
-        """Return when the revision was made; an origin is as old as its file's first sight of us."""
-        detail = self.core.store.detail(revision.seq) if revision.seq else None
-        return detail.commit.time_ns if detail else 0
+        """Return when the revision was made, 0 for an origin: nobody knows."""
+        found = self._times.get(revision.seq) if revision.seq else 0
+        if found is None:
+            found = self.core.store.time_ns(revision.seq)
+            self._times.put(revision.seq, found)
+        return found
 
     def names(self, inode: Inode) -> list[str]:
         """Return the names a folder had."""
         assert inode.path is not None
-        recorded = self.core.store.children(RepoPath(inode.path), self.seq(inode.view))
-        known_now = self.core.store.children(RepoPath(inode.path))
-        found = {name for name, revision in recorded.items() if revision.kind is not FileKind.ABSENT}
+        recorded = self._recorded(inode.path, self._seq(inode))
+        found = [name for name, revision in recorded.items() if revision.kind is not FileKind.ABSENT]
         try:
             present = self.core.backing.names(inode.path)
         except (FileNotFoundError, NotADirectoryError):
             present = []
-        found.update(name for name in present if name not in known_now and name != ".git")
+        found += [name for name in present if name not in recorded and name != ".git"]
         return sorted(found)
 
     def text(self, inode: Inode) -> bytes:
         """Return a file's bytes at its seq. Raises OSError."""
         assert inode.path is not None
-        path = RepoPath(inode.path)
-        revision = self.core.store.revision(path, self.seq(inode.view))
+        path = inode.path
+        revision = self._revision(path, self._seq(inode))
         if revision is None:
             return self.core.head_text(inode.path)
         if not revision.kept:
             return self._not_kept(revision)
-        return b"".join(node.text for node in self.core.store.nodes(path, self.seq(inode.view)))
+        return b"".join(node.text for node in self.core.store.nodes(path, self._seq(inode)))
 
     def _not_kept(self, revision: Revision) -> bytes:
         """Return a large file's bytes while the repository still has them."""
@@ -125,7 +214,7 @@ class Past:
     def target(self, inode: Inode) -> bytes:
         """Return where a symbolic link pointed."""
         assert inode.path is not None
-        revision = self.core.store.revision(RepoPath(inode.path), self.seq(inode.view))
+        revision = self._revision(inode.path, self._seq(inode))
         if revision is None:
             return os.fsencode(os.readlink(self.core.backing.at(inode.path)))
         return revision.target

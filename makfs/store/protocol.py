@@ -221,6 +221,18 @@ class Reader(Protocol):
         """Return where the file that is at `path` at `at` has been, newest first."""
         ...
 
+    def went_to(self, path: RepoPath, seq: Seq) -> RepoPath | None:
+        """Return where a commit moved the file that was at a path, None if it did not."""
+        ...
+
+    def created(self, stretch: Stretch) -> Seq | None:
+        """Return the commit that last made a file where there was none; None: it is there from the origin."""
+        ...
+
+    def detail(self, seq: Seq) -> CommitDetail:
+        """Return one commit whole. Raises StoreError if the journal lacks it."""
+        ...
+
     def node_lists(self, stretch: Stretch) -> Iterator[NodeIds]:
         """Yield the revisions of a stretch, oldest first."""
         ...

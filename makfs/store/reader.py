@@ -15,7 +15,7 @@ from makfs.ids import NodeUid, RepoPath, Seq
 from makfs.store import history, reading
 from makfs.store.connection import connect, store_error, translated
 from makfs.store.keys import join_path, split_path, words
-from makfs.store.model import Commit, LogQuery, NodeEdit, NodeIds, NodeText, Revision, Stretch
+from makfs.store.model import Commit, CommitDetail, LogQuery, NodeEdit, NodeIds, NodeText, Revision, Stretch
 from makfs.store.packing import unpack_nodes, unpack_text
 
 CHANGED_SQL = (
@@ -35,6 +35,16 @@ LISTS_SQL = (
 SEQS_SQL = (
     "SELECT r.seq FROM revision r WHERE r.path = (SELECT id FROM path WHERE folder = ? AND name = ?)"
     " AND r.seq BETWEEN max(1, ?) AND ? ORDER BY r.seq DESC"
+)
+WENT_SQL = (
+    "SELECT p.folder, p.name FROM revision r CROSS JOIN path p ON p.id = r.path WHERE r.seq = ? AND r.seq > 0"
+    " AND r.moved_from = (SELECT id FROM path WHERE folder = ? AND name = ?)"
+)
+CREATED_SQL = (
+    "SELECT min(r.seq) FROM revision r WHERE r.path = (SELECT id FROM path WHERE folder = ?1 AND name = ?2)"
+    " AND r.seq <= ?4 AND r.seq > coalesce((SELECT max(a.seq) FROM revision a"
+    " WHERE a.path = (SELECT id FROM path WHERE folder = ?1 AND name = ?2)"
+    " AND a.seq BETWEEN ?3 AND ?4 AND a.kind = 0), ?4)"
 )
 LAST_EDIT_SQL = "SELECT max(seq) FROM edit WHERE uid = ? AND seq <= ?"
 EDIT_COLUMNS = (
@@ -124,6 +134,27 @@ class SqliteReader:
             seq, folder, name = row
             found.append(Stretch(path, Seq(seq), at, join_path(folder, name)))
             path, at = join_path(folder, name), Seq(seq - 1)
+
+    @translated
+    def went_to(self, path: RepoPath, seq: Seq) -> RepoPath | None:
+        """Return where a commit moved the file that was at a path, None if it did not."""
+        row = self._connection.execute(WENT_SQL, (seq, *split_path(path))).fetchone()
+        return None if row is None else join_path(*row)
+
+    @translated
+    def created(self, stretch: Stretch) -> Seq | None:
+        """Return the commit that last made a file where there was none; None: it is there from the origin."""
+        values = (*split_path(stretch.path), stretch.first, stretch.last)
+        (seq,) = self._connection.execute(CREATED_SQL, values).fetchone()
+        return None if seq is None else Seq(seq)
+
+    @translated
+    def detail(self, seq: Seq) -> CommitDetail:
+        """Return one commit whole. Raises StoreError if the journal lacks it."""
+        found = history.detail(self._connection, seq)
+        if found is None:
+            raise StoreError(f"the journal does not know commit {seq}")
+        return found
 
     def node_lists(self, stretch: Stretch) -> Iterator[NodeIds]:
         """Yield the revisions of a stretch, oldest first."""

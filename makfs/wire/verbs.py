@@ -55,6 +55,10 @@ class Log:
     before: int | None = None
     agent: str | None = None
     path: str | None = None
+    program: str | None = None
+    since_ns: int | None = None  # wall clock
+    until_ns: int | None = None
+    address: str | None = None  # instead of a path: a node, a class with all inside, a file by its renames
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,80 @@ class Show:
 
     verb: ClassVar[str] = "show"
     seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class SeqOf:
+    """Ask which commit a number, a mark or `head` means: a number."""
+
+    verb: ClassVar[str] = "seq-of"
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """List marks: list of Mark."""
+
+    verb: ClassVar[str] = "marks"
+
+
+@dataclass(frozen=True, slots=True)
+class SetMark:
+    """Give a commit a name: Mark."""
+
+    verb: ClassVar[str] = "mark-set"
+    name: str
+    at: str = "head"
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteMark:
+    """Forget a mark: Mark."""
+
+    verb: ClassVar[str] = "mark-delete"
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Diff:
+    """Compare two trees: DiffPage; ask again with its `after` for the rest."""
+
+    verb: ClassVar[str] = "diff"
+    old: str
+    new: str
+    paths: tuple[str, ...] = ()
+    by_node: bool = False
+    after: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Blame:
+    """Ask who wrote each line of a file: Blame; `by_node`, who changed each node last: NodeBlame."""
+
+    verb: ClassVar[str] = "blame"
+    path: str
+    at: str = "head"
+    by_node: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NodeLog:
+    """List a node's commits, newest first: list of NodeStep."""
+
+    verb: ClassVar[str] = "node-log"
+    address: str
+    limit: int = 100
+    before: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cat:
+    """Read a file as of a commit, from an offset on: Chunk."""
+
+    verb: ClassVar[str] = "cat"
+    path: str
+    at: str = "head"
+    offset: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,10 +256,15 @@ class Unmount:
     wait_s: float = 10.0
 
 
-Quick = Status | AddAgent | Nodes | Log | Show | Refusals | ShowRefusal | Release | Renew | Locks | Why
+History = Log | Diff | Blame | NodeLog | Cat | DeleteMark
+
+Quick = (
+    Status | AddAgent | Nodes | Show | SeqOf | Marks | SetMark | Refusals | ShowRefusal
+    | Release | Renew | Locks | Why
+)  # fmt: skip
 """Answered at once."""
 
-Long = RemoveAgent | Undo | Restore | ApplyRefusal | Claim | Check | Unmount
+Long = History | RemoveAgent | Undo | Restore | ApplyRefusal | Claim | Check | Unmount
 """These may wait; cancelled when the client goes away."""
 
 Verb = Quick | Long

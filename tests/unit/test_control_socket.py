@@ -22,6 +22,7 @@ from makfs.ids import AgentId, RepoPath, Seq
 from makfs.store.model import Commit, CommitDetail, LogQuery, Refusal
 from makfs.wire import verbs
 from makfs.wire.place import SOCKET_NAME, STATE_DIR
+from tests.unit.small_history import SmallHistory
 from tests.unit.small_locks import SmallLocks
 
 
@@ -32,6 +33,7 @@ class SmallKernel(SmallLocks):
         super().__init__()
         self.agents: list[AgentStatus] = []
         self.queries: list[LogQuery] = []
+        self.past = SmallHistory()
         self.check_started = trio.Event()
         self.check_cancelled = trio.Event()
         self.hold_check = False
@@ -56,6 +58,10 @@ class SmallKernel(SmallLocks):
     def log(self, query: LogQuery) -> Sequence[Commit]:
         self.queries.append(query)
         return []
+
+    @property
+    def history(self) -> SmallHistory:
+        return self.past
 
     def show(self, seq: Seq) -> CommitDetail:
         raise ZeroDivisionError("a bug")
