@@ -20,7 +20,7 @@ from makfs.vfs.native.abi import (
 log = logging.getLogger(__name__)
 _header = OUT_HEADER.pack
 _HEADER_SIZE = OUT_HEADER.size
-_COPY_MOST = 4096  # below this, joining two byte strings is cheaper than a vector
+_COPY_MOST = 32_768  # below this, joining two byte strings is cheaper than a vector
 _GONE = frozenset({errno.ENOENT, errno.ENODEV, errno.ENOTCONN, errno.ECONNABORTED})
 
 
