@@ -2,6 +2,7 @@
 
 F1  A node is named only if no later byte can give it its old text back: another node follows it, or what is
     there of it is not the beginning of what it was.
+F2  One whose layout alone would change is not named: that may be left out of the commit (`engine.reformat`).
 """
 
 from makfs.engine.core import Core
@@ -9,6 +10,7 @@ from makfs.engine.files import File
 from makfs.engine.locking import Needs
 from makfs.engine.needs import needs_of_changes
 from makfs.engine.nodes import head_source
+from makfs.engine.reformat import is_layout
 from makfs.syntax import identify, is_source
 from makfs.syntax.node import NodeChange, Op
 
@@ -32,4 +34,4 @@ def certain_needs(core: Core, file: File, base: bytes, written: bytes) -> Needs:
         elif was.text != node.text and (at + 1 < len(so_far.nodes) or not was.text.startswith(node.text)):
             space = was.core == node.core
             changes.append(NodeChange(Op.SPACE if space else Op.EDIT, was, node))
-    return needs_of_changes(file.path, changes)
+    return needs_of_changes(file.path, [change for change in changes if not is_layout(change)])

@@ -26,7 +26,7 @@ def without_reformatting(
     for change in revised.changes:
         needs = needs_of_changes(file.path, (change,))
         if lacking and not set(needs.all_writes).isdisjoint(lacking):
-            if not _is_layout(change):
+            if not is_layout(change):
                 return None
             assert change.after is not None
             assert change.before is not None
@@ -39,7 +39,8 @@ def without_reformatting(
     return revise(core, file, head, b"".join(texts))
 
 
-def _is_layout(change: NodeChange) -> bool:
+def is_layout(change: NodeChange) -> bool:
+    """Tell whether an edit changes nothing of a node but its layout. Cost: parses both texts."""
     before, after = change.before, change.after
     if change.op is not Op.EDIT or before is None or after is None or before.qualname != after.qualname:
         return False
