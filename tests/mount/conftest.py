@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.mount.desks import CONFIGS, Desk, leave, serve, sit_down
 from tests.mount.hands import Hand
 from tests.mount.mounted import Mounted, listing
 
@@ -105,3 +106,29 @@ def greet(served: Mounted, request: pytest.FixtureRequest) -> str:
     folder.mkdir()
     (folder / "greet.py").write_bytes(GREET)
     return f"{name}/greet.py"
+
+
+@pytest.fixture(scope="module")
+def patient_mount(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mounted]:
+    yield from serve(tmp_path_factory.mktemp("patient"), CONFIGS["patient"])
+
+
+@pytest.fixture(scope="module")
+def brisk_mount(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mounted]:
+    yield from serve(tmp_path_factory.mktemp("brisk"), CONFIGS["brisk"])
+
+
+@pytest.fixture
+def patient(patient_mount: Mounted, request: pytest.FixtureRequest) -> Iterator[Desk]:
+    """Serve where waiting takes a minute: what ends before did not end by itself. Leases take 1 s."""
+    desk = sit_down(patient_mount, request)
+    yield desk
+    leave(desk)
+
+
+@pytest.fixture
+def brisk(brisk_mount: Mounted, request: pytest.FixtureRequest) -> Iterator[Desk]:
+    """Serve where waiting takes a fifth of a second, and leases ten minutes."""
+    desk = sit_down(brisk_mount, request)
+    yield desk
+    leave(desk)
