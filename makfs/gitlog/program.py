@@ -91,6 +91,24 @@ class Git:
             found[path] = (int(mode, 8), sha)
         return found
 
+    def head_entries(self) -> Mapping[bytes, tuple[int, bytes]]:
+        """Return what HEAD has: path -> mode and object."""
+        found: dict[bytes, tuple[int, bytes]] = {}
+        if self.head():
+            for line in _names(self.ask("ls-tree", "-r", "-z", "HEAD")):
+                told, _, path = line.partition(b"\t")
+                mode, _, sha = told.split(b" ")
+                found[path] = (int(mode, 8), sha)
+        return found
+
+    def changed(self) -> frozenset[bytes]:
+        """Return the paths where the disk is not what HEAD has, without what git ignores."""
+        untracked = frozenset(path for path in self.untracked() if not path.endswith(b"/"))
+        if not self.head():
+            return untracked | self.indexed().keys()
+        differ = self.ask("diff", "--name-only", "-z", "--no-renames", "--ignore-submodules", "HEAD", "--")
+        return untracked | frozenset(_names(differ))
+
     def untracked(self) -> Sequence[bytes]:
         """Return the files that are neither tracked nor ignored; a repository in there ends with `/`."""
         return _names(self.ask("ls-files", "-z", "--others", "--exclude-standard"))
