@@ -7,9 +7,13 @@ F1  From the current directory, or the one given with -C, upwards: a makfs mount
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from makfs.errors import BadName, NotFound
 from makfs.wire.place import STATE_DIR, Mount, mount_of, parse_mounts, path_in_view
+
+if TYPE_CHECKING:
+    from makfs.cli.client import Client
 
 RESOURCE = "resource:"
 
@@ -65,6 +69,23 @@ def repo_path(argument: str, found: Found, mounts: tuple[Mount, ...] | None = No
     if absolute or argument.startswith(".."):
         raise BadName(f"{argument} is not in the repository {found.repo}.")
     return os.path.normpath(argument).strip("/")
+
+
+def path_at(argument: str, found: Found, daemon: "Client") -> tuple[str, str]:
+    """Return the two halves of `PATH@SEQ`, `PATH@NAME` or `PATH@head`; `PATH` alone is of the newest commit.
+
+    A file whose own name ends so is meant by PATH@head, or by its name where no mark has that one.
+    """
+    path, separator, at = argument.rpartition("@")
+    if not separator or not path or path.endswith("/") or "/" in at or not at:
+        return argument, "head"
+    if at != "head" and not (at.isascii() and at.isdigit()) and os.path.lexists(argument):
+        from makfs.store.model import Mark
+        from makfs.wire.verbs import Marks
+
+        if at not in [mark.name for mark in daemon.get(Marks(), list[Mark])]:
+            return argument, "head"
+    return path, at
 
 
 def repo_address(argument: str, found: Found, mounts: tuple[Mount, ...] | None = None) -> str:

@@ -1,6 +1,7 @@
 """`makfs log` and `makfs show`."""
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import click
@@ -10,10 +11,12 @@ from makfs.cli.common import (
     complete_agent,
     found,
     json_option,
+    note,
     print_json,
-    print_lines,
     terminal_width,
 )
+from makfs.cli.paging import pager_option
+from makfs.cli.paging import show as show_lines
 
 if TYPE_CHECKING:
     from makfs.cli.client import Client
@@ -24,6 +27,8 @@ Examples:
   makfs log
   makfs log -n 5 --agent alice
   makfs log --path src/app.py
+  makfs log --address src/app.py::Basket --since 2h
+  makfs log --program sed --since 2026-11-20T09:00 --until 30m
 """
 
 
@@ -35,7 +40,15 @@ Examples:
 @click.option(
     "--path", metavar="PATH", help="Only commits that changed this file, or anything in this folder."
 )
+@click.option(
+    "--address", metavar="ADDRESS",
+    help="Only commits that changed this node, class with all inside, or file wherever it was.",
+)  # fmt: skip
+@click.option("--since", metavar="TIME", help="Only commits since then: 10m, 2h, 3d ago, or ISO 8601.")
+@click.option("--until", metavar="TIME", help="Only commits up to then.")
+@click.option("--program", metavar="NAME", help="Only commits made with this program.")
 @click.option("--before", type=click.IntRange(1), metavar="SEQ", help="Only commits older than this one.")
+@pager_option
 @json_option
 @click.pass_context
 def log(
@@ -43,22 +56,49 @@ def log(
     number: int,
     agent: str | None,
     path: str | None,
+    address: str | None,
+    since: str | None,
+    until: str | None,
+    program: str | None,
     before: int | None,
+    no_pager: bool,
     as_json: bool,
 ) -> None:
     """List commits, newest first: number, time, agent, program and pid, nodes changed."""
+    if path is not None and address is not None:
+        raise click.UsageError("Give --path or --address, not both.")
     from makfs.cli.client import Client
-    from makfs.cli.find import repo_path
+    from makfs.cli.find import repo_address, repo_path
+    from makfs.cli.times import moment_ns
     from makfs.wire.verbs import Log
 
     place = found(context, path)
-    query = Log(number, before, agent, None if path is None else repo_path(path, place))
+    query = Log(
+        number,
+        before,
+        agent,
+        None if path is None else repo_path(path, place),
+        program,
+        None if since is None else moment_ns(since),
+        None if until is None else moment_ns(until),
+        None if address is None else repo_address(address, place),
+    )
     with Client(place.repo) as daemon:
         pages = _pages(daemon, query)
         if as_json:
             print_json([each for page in pages for each in page])
+            return
+        first = next(pages, None)
+        if first is None:
+            note("No commit matches." if _is_narrow(query) else "There is no commit yet.")
         else:
-            print_lines(_rendered(pages))
+            show_lines(_rendered(chain([first], pages)), no_pager=no_pager)
+
+
+def _is_narrow(query: "Log") -> bool:
+    from makfs.wire.verbs import Log
+
+    return query != Log(query.limit)
 
 
 def _pages(daemon: "Client", query: "Log") -> Iterator["list[Json]"]:
@@ -95,22 +135,24 @@ if TYPE_CHECKING:
 
 
 @click.command(
-    epilog="\b\nExamples:\n  makfs show 1207\n  makfs show 1207 --json",
+    epilog="\b\nExamples:\n  makfs show 1207\n  makfs show before-lunch\n  makfs show 1207 --json",
     short_help="Show a commit as a diff by node",
 )
-@click.argument("seq", type=click.IntRange(1))
+@click.argument("seq")
+@pager_option
 @json_option
 @click.pass_context
-def show(context: click.Context, seq: int, as_json: bool) -> None:
-    """Show commit SEQ: who, when, and a diff for each node it changed."""
+def show(context: click.Context, seq: str, no_pager: bool, as_json: bool) -> None:
+    """Show commit SEQ, a number, a mark or `head`: who, when, and a diff for each node it changed."""
     from makfs.cli.showview import render_commit
     from makfs.store.model import CommitDetail
     from makfs.wire.values import from_json
-    from makfs.wire.verbs import Show
+    from makfs.wire.verbs import SeqOf, Show
 
     with client(context) as daemon:
-        data = daemon.ask(Show(seq))
+        number = int(seq) if seq.isascii() and seq.isdigit() and len(seq) < 19 else daemon.ask(SeqOf(seq))
+        data = daemon.ask(Show(number))
     if as_json:
         print_json(data)
     else:
-        print_lines(render_commit(from_json(CommitDetail, data)))
+        show_lines(render_commit(from_json(CommitDetail, data)), no_pager=no_pager)

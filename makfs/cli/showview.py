@@ -11,7 +11,7 @@ from makfs.cli.text import printable, size, some
 from makfs.store.model import Commit, CommitDetail, FileKind, NodeEdit, Refusal, Revision
 
 MAX_DIFF_LINES = 4000  # of either side; difflib takes quadratic time
-_OPS = {
+OPS = {
     "add": "added",
     "delete": "deleted",
     "edit": "edited",
@@ -23,7 +23,7 @@ _OPS = {
 
 def render_commit(detail: CommitDetail, zone: dt.tzinfo | None = None) -> Iterator[str]:
     """Return the lines of `makfs show`."""
-    yield from _head(detail.commit, zone)
+    yield from head_lines(detail.commit, zone)
     edits: dict[str, list[NodeEdit]] = {}
     for edit in detail.edits:
         edits.setdefault(edit.path, []).append(edit)
@@ -31,15 +31,16 @@ def render_commit(detail: CommitDetail, zone: dt.tzinfo | None = None) -> Iterat
         yield ""
         yield click.style(_file_line(revision, detail, bool(edits.get(revision.path))), bold=True)
         for edit in edits.pop(revision.path, ()):
-            yield from _edit(edit)
+            yield from edit_lines(edit)
     for path, left in edits.items():
         yield ""
         yield click.style(printable(path), bold=True)
         for edit in left:
-            yield from _edit(edit)
+            yield from edit_lines(edit)
 
 
-def _head(commit: Commit, zone: dt.tzinfo | None) -> Iterator[str]:
+def head_lines(commit: Commit, zone: dt.tzinfo | None = None) -> Iterator[str]:
+    """Return who, when, with what."""
     moment = moment_of(commit.time_ns, zone)
     yield click.style(f"commit {commit.seq}", fg="yellow")
     yield f"Agent:    {click.style(printable(commit.agent), fg=agent_colour(commit.agent))}"
@@ -71,11 +72,12 @@ def _file_line(revision: Revision, detail: CommitDetail, has_edits: bool) -> str
             return f"{path}{origin}{told}"
 
 
-def _edit(edit: NodeEdit) -> Iterator[str]:
+def edit_lines(edit: NodeEdit) -> Iterator[str]:
+    """Return what became of one node, as a diff."""
     address = printable(edit.address)
     if edit.old_address and edit.old_address != edit.address:
         address = f"{printable(edit.old_address)} -> {address}"
-    yield click.style(f"@@ {_OPS.get(edit.op, edit.op)} {edit.kind} {address} @@", fg="cyan")
+    yield click.style(f"@@ {OPS.get(edit.op, edit.op)} {edit.kind} {address} @@", fg="cyan")
     yield from diff_lines(edit.before or b"", edit.after or b"")
 
 

@@ -1,0 +1,131 @@
+"""`makfs diff`: what two trees differ by."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import click
+
+from makfs.cli.common import found, json_option, print_json
+from makfs.cli.paging import pager_option, show
+
+if TYPE_CHECKING:
+    from makfs.cli.client import Client
+    from makfs.engine.historyapi import DiffPage, FileDiff
+    from makfs.wire.values import Json
+    from makfs.wire.verbs import Diff
+
+EPILOG = """\b
+Examples:
+  makfs diff 41..head
+  makfs diff before-lunch..head src/ tests/test_app.py
+  makfs diff 41..47 --by-node
+  makfs diff 41..47 | git apply --check
+"""
+
+
+@click.command(epilog=EPILOG, short_help="Show how two commits' trees differ")
+@click.argument("span", metavar="A[..B]")
+@click.argument("paths", metavar="[PATH]...", nargs=-1)
+@click.option("--by-node", is_flag=True, help="Node by node, with what became of each.")
+@pager_option
+@json_option
+@click.pass_context
+def diff(
+    context: click.Context, span: str, paths: tuple[str, ...], by_node: bool, no_pager: bool, as_json: bool
+) -> None:
+    """Show what turns the tree of commit A into that of B, as git does; without B, the newest.
+
+    A and B are commits by number, marks, or `head`; 0 is what was there before the first commit. The change
+    of one commit alone is `makfs show`.
+    """
+    from makfs.cli.client import Client
+    from makfs.cli.find import repo_path
+    from makfs.wire.verbs import Diff
+
+    old, new = ends(span)
+    place = found(context)
+    query = Diff(old, new, tuple(repo_path(path, place) for path in paths), by_node)
+    with Client(place.repo) as daemon:
+        pages = _pages(daemon, query)
+        if as_json:
+            print_json(_whole(list(pages)))
+        else:
+            show(_rendered(pages, by_node=by_node), no_pager=no_pager)
+
+
+def ends(span: str) -> tuple[str, str]:
+    """Return both ends of `A..B`, `A`, `A..` or `..B`."""
+    old, separator, new = span.partition("..")
+    if not old and not separator:
+        raise click.UsageError("Name a commit, or two as A..B.")
+    return old or "0", new or "head"
+
+
+def _pages(daemon: "Client", query: "Diff") -> "Iterator[Json]":
+    """Yield answers until there is no more."""
+    import dataclasses
+
+    from makfs.wire.values import from_json
+
+    while True:
+        page = daemon.ask(query)
+        yield page
+        if page["after"] is None:
+            return
+        query = dataclasses.replace(query, after=from_json(str, page["after"]))
+
+
+def _whole(pages: "list[Json]") -> "Json":
+    return {**pages[0], "files": [file for page in pages for file in page["files"]], "after": None}
+
+
+def _rendered(pages: "Iterator[Json]", *, by_node: bool) -> Iterator[str | bytes]:
+    import sys
+
+    from makfs.engine.historyapi import DiffPage
+    from makfs.wire.values import from_json
+
+    exact = not sys.stdout.isatty()
+    for page in pages:
+        yield from render_diff(from_json(DiffPage, page), by_node=by_node, exact=exact)
+
+
+def render_diff(page: "DiffPage", *, by_node: bool = False, exact: bool = False) -> Iterator[str | bytes]:
+    """Return the lines of a difference; `exact` the very bytes, for programs. Pure."""
+    for file in page.files:
+        if by_node and file.edits:
+            yield from _by_node(file)
+        else:
+            yield from _by_line(file, exact=exact)
+
+
+def _by_line(file: "FileDiff", *, exact: bool) -> Iterator[str | bytes]:
+    from makfs.cli.text import printable
+    from makfs.cli.unified import patch
+
+    colours = {"+": "green", "-": "red"}
+    for line in patch(file):
+        if exact:
+            yield line.raw
+            continue
+        text = printable(line.raw.decode("utf-8", "surrogateescape"), keep="\t")
+        if line.kind == "h":
+            yield click.style(text, bold=True)
+        elif line.kind == "@":
+            head, end, heading = text.partition(" @@")
+            yield click.style(head + end, fg="cyan") + heading
+        else:
+            yield click.style(text, fg=colours[line.kind]) if line.kind in colours else text
+
+
+def _by_node(file: "FileDiff") -> Iterator[str]:
+    from makfs.cli.showview import edit_lines
+    from makfs.cli.text import printable
+
+    what = "  (new)" if file.old is None else "  (removed)" if file.new is None else ""
+    if file.old_path is not None:
+        what = f"  (from {printable(file.old_path)})"
+    yield click.style(printable(file.path) + what, bold=True)
+    for edit in file.edits:
+        yield from edit_lines(edit)
+    yield ""
