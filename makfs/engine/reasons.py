@@ -1,5 +1,6 @@
 """Sentences about locks, for refusals and `.makfs/why`. Times are the local time of day."""
 
+import shlex
 import time
 from collections.abc import Iterable, Sequence
 
@@ -46,9 +47,16 @@ def unclaimed(agent: str, addresses: Sequence[str]) -> str:
 
 def how_to_claim(addresses: Sequence[str]) -> str:
     """Return the command that claims addresses, waiting for them."""
-    few = [address for address in addresses if address][:_SHOWN]
-    what = " ".join(few) if few and len(addresses) <= _SHOWN else "ADDRESS"
+    few = [_word(address) for address in addresses if address][:_SHOWN]
+    what = " ".join(few) if all(few) and few and len(addresses) <= _SHOWN else "ADDRESS"
     return f"echo 'write {what}' > .makfs/claim"
+
+
+def _word(address: str) -> str:
+    """Return an address as it is written inside single quotes, empty if it cannot be."""
+    if shlex.quote(address) == address:
+        return address
+    return f'"{address}"' if address.isprintable() and not set(address) & set("'\"\\") else ""
 
 
 def names(addresses: Iterable[str]) -> str:

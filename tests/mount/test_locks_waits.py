@@ -328,6 +328,26 @@ def test_first_edit_from_outside_is_told_to_the_holder_too(brisk: Desk) -> None:
     assert "which you hold" in brisk.why("alice")
 
 
+@pytest.mark.xfail(strict=False, reason="what is removed in the repository is told to nobody")
+def test_removal_from_outside_is_told_to_the_holder(brisk: Desk) -> None:
+    brisk.claim("alice", "hello")
+    (brisk.mounted.repo / brisk.folder / "words.py").unlink()
+    eventually(lambda: not brisk.at("bob").exists(), "the removal")
+    assert brisk.address("hello") in brisk.why("alice")
+
+
+def test_command_that_why_advises_claims_what_was_lacking(brisk: Desk) -> None:
+    """Whatever is in the file's name."""
+    name = "two words.txt"
+    brisk.at("alice", name).write_bytes(b"a\n")
+    brisk.ask(Claim("alice", "write", (brisk.address(name=name),), 0))
+    assert outcome(lambda: brisk.at("bob", name).write_bytes(b"b\n")) == "EBUSY"
+    command = brisk.why("bob").split("next in the queue: ")[1].split(". Then")[0]
+    brisk.ask(Release("alice"))
+    subprocess.run(["sh", "-ec", command], cwd=brisk.mounted.mountpoint / "bob", check=True)
+    assert [row[:2] for row in brisk.grants()] == [("bob", name)]
+
+
 # ---- readers
 
 
