@@ -5,14 +5,20 @@ F1  A node is named only if no later byte can give it its old text back: another
 F2  One whose layout alone would change is not named: that may be left out of the commit (`engine.reformat`).
 """
 
+from collections.abc import Sequence
+
 from makfs.engine.core import Core
 from makfs.engine.files import File
 from makfs.engine.locking import Needs
 from makfs.engine.needs import needs_of_changes
 from makfs.engine.nodes import head_source
 from makfs.engine.reformat import is_layout
+from makfs.ids import NodeUid
 from makfs.syntax import identify, is_source
-from makfs.syntax.node import NodeChange, Op
+from makfs.syntax.node import Node, NodeChange, Op
+
+_CONTEXT_BYTES = (200, 40, 1)  # of lines by which a place in the base is known
+_LAYOUT = b" \t\r\n\f\\\"'(),;"
 
 
 def certain_needs(core: Core, file: File, base: bytes, written: bytes) -> Needs:
@@ -21,17 +27,67 @@ def certain_needs(core: Core, file: File, base: bytes, written: bytes) -> Needs:
         return Needs()
     if not is_source(file.path):
         return needs_of_changes(file.path, None)
-    head, uid = head_source(core, file, core.head_text(file.path))
-    old, uid = identify(file.path, head, base, uid)
-    so_far, _ = identify(file.path, old, written, uid)
-    before = {node.uid: node for node in old.nodes}
+    if file.source is None:
+        source, core.next_uid = head_source(core, file, core.head_text(file.path))
+        core.remember(file, source)
+    old, uid = identify(file.path, file.source, base, core.next_uid)
+    text = _continued(base, written)
+    so_far, _ = identify(file.path, old, text, uid)
+    if old.valid and not so_far.valid and text != written:
+        return Needs()
+    place = {node.uid: at for at, node in enumerate(old.nodes)}
+    reached = _reached(place, old.nodes, so_far.nodes, len(written))
     changes: list[NodeChange] = []
     for at, node in enumerate(so_far.nodes):
-        was = before.get(node.uid)
+        was, is_last = old.nodes[place[node.uid]] if node.uid in place else None, at + 1 == len(so_far.nodes)
+        if was is not None and was.qualname != node.qualname and place[was.uid] > reached:
+            was = None  # a new node before an old one that it resembles and that may still come
+        if is_last and (was is None or was.text.startswith(node.text) or not so_far.valid):
+            continue
         if was is None:
-            if at + 1 < len(so_far.nodes):
-                changes.append(NodeChange(Op.ADD, None, node))
-        elif was.text != node.text and (at + 1 < len(so_far.nodes) or not was.text.startswith(node.text)):
+            changes.append(NodeChange(Op.ADD, None, node))
+        elif was.text != node.text and not _may_be_layout(was, node, is_last):
             space = was.core == node.core
             changes.append(NodeChange(Op.SPACE if space else Op.EDIT, was, node))
-    return needs_of_changes(file.path, [change for change in changes if not is_layout(change)])
+    return needs_of_changes(file.path, changes)
+
+
+def _reached(
+    place: dict[NodeUid, int], old: Sequence[Node], so_far: Sequence[Node], written_bytes: int
+) -> int:
+    """Return the place in the old text of the last node that was written as it was, -1 if there is none."""
+    found, end = -1, 0
+    for node in so_far:
+        end += len(node.text)
+        if end > written_bytes:
+            break
+        at = place.get(node.uid, -1)
+        if at > found and old[at].text == node.text:
+            found = at
+    return found
+
+
+def _continued(base: bytes, written: bytes) -> bytes:
+    """Return what was written, with the rest of the base if it is plain where the writer is in it.
+
+    So only what was changed is parsed, not all that was written. Cost: a search for the last lines.
+    """
+    end = written.rfind(b"\n") + 1
+    for context_bytes in _CONTEXT_BYTES:
+        last = written[written.rfind(b"\n", 0, max(0, end - context_bytes)) + 1 : end]
+        at = base.find(last)
+        if last and at >= 0 and base.find(last, at + 1) < 0:
+            rest = base[at + len(last) :]
+            return written[:end] + rest if rest.startswith(written[end:]) else written
+    return written
+
+
+def _may_be_layout(was: Node, node: Node, is_last: bool) -> bool:
+    """Tell whether a formatter may have made one of the other, which may not all be there yet (F2).
+
+    What differs in more than quotes, commas, parentheses and spaces is told at once.
+    """
+    old, new = (each.core.translate(None, _LAYOUT).lower() for each in (was, node))
+    if is_last:
+        return was.qualname == node.qualname and old.startswith(new)
+    return old == new and is_layout(NodeChange(Op.EDIT, was, node))
