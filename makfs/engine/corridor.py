@@ -128,7 +128,7 @@ class Corridor:
                 core, edit, file, f"{edit.path} was deleted by another agent while it was being written.", ()
             )
         result, head = edit.data, b""
-        if file.deleted_by == edit.view.number and file.kept and self._others_wrote(edit, file):
+        if file.deleted_by == edit.view.number and file.kept and self._is_stale(edit, file):
             kept = self._kept_text(file)  # unlink and create again: an edit of what was there
             base = core.belief_text(file, edit.base)
             if kept is not None and base != kept:
@@ -186,6 +186,12 @@ class Corridor:
             return edit.base is not None
         return file.foreign_since(edit.view.number, edit.base)
 
+    def _is_stale(self, edit: Edit, file: File) -> bool:
+        """Tell whether a deleted file is not what the writer had read; of source, by whoever."""
+        if is_source(file.path) and isinstance(edit.base, int):
+            return edit.base != file.kept
+        return self._others_wrote(edit, file)
+
     def _restore(self, edit: Edit, file: File, kept: bytes, effects: Effects) -> None:
         """Undo a deletion that was half of a refused edit: the other agents' text must not go with it."""
         before = self.core.store.revision(file.path, Seq(max(file.kept, 0)))
@@ -194,6 +200,7 @@ class Corridor:
             like.st_mode = stat.S_IFREG | before.mode
         again = replace(edit, data=kept, mtime_ns=time.time_ns(), times_set=False, removes=None)
         self._land(again, file, b"", kept, like, effects)
+        file.beliefs[edit.view.number, edit.writer.pid] = edit.base  # its process has not read that
         self.core.note_name(effects, edit.path, own=None)
 
     def _kept_text(self, file: File) -> bytes | None:
