@@ -1,6 +1,6 @@
 """The programs that agents use, run against what another agent holds: each is refused, told why, and goes on.
 
-What each does when it writes a function that alice holds (`TOOLS` has it as values, and is compared):
+What each does when it writes a function that alice holds (`clients/tools.py` has it as values):
 
 program                        exit  it says                           kept as a refusal
 codex, gemini, qwen, pi        1     os error 16, at write             all of it
@@ -20,12 +20,12 @@ rsync --inplace                11    write failed                      all of it
 patch                          2     Can't rename file                 all of it
 git apply                      128   unable to write file              all of it
 install, mv from elsewhere     1     cannot remove; unable to remove   nothing: they remove the file first
-git checkout, git stash        1     unable to unlink                  nothing: it removes the file first
-git stash pop                  1     unable to unlink; the stash stays nothing
-ruff format, black             0     the held function keeps its layout, and `.makfs/why` says so
-ruff check --fix               2     Failed to write                   all of it, if it mends what is held
+git checkout, git stash        any   unable to unlink                  nothing: it removes the file first
+git stash pop                  any   unable to unlink                  nothing, and the stash stays
+ruff format, black             0     nothing: what is held keeps its layout
+ruff check --fix               1     Device or resource busy           all of it, if it mends what is held
 
-Only the file's end decides whether a held last function is cut off: that is refused at close(2), which
+That a held function is cut out or off is certain only at the file's end: it is refused at close(2), which
 codex, opencode, copilot, a Node stream and bash do not look at. They exit with 0; `.makfs/why` tells. Those
 that remove the file first need all of it, so they are refused as long as anything in it is held.
 """
@@ -38,17 +38,17 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from makfs.cli.client import Client
 from makfs.wire.verbs import AddAgent, Claim, Release
-from tests.mount.mounted import PATIENCE_S, Mounted
+from tests.mount.clients.tools import FORMATTERS, TOOLS, Tool
+from tests.mount.hands import Hand, claude_name
+from tests.mount.mounted import PACKAGES, PATIENCE_S, Mounted
 
 pytestmark = pytest.mark.mount
-CLIENTS = Path(__file__).parent / "clients"
 TEXT = (
     '"""A shop."""\n\nimport os\n\n\ndef first(cart):\n    cart.sort()\n    return 111\n\n\n'
     "def middle(cart):\n    cart.pop()\n    return 222\n\n\n"
@@ -59,67 +59,6 @@ FREE = {"first": "middle", "middle": "last", "last": "first"}
 LAST = TEXT[TEXT.index("\n\ndef last") :]
 POLICIES = ("lease", "merge")
 Pairs = Sequence[tuple[str, str]]
-
-
-@dataclass(frozen=True)
-class Tool:
-    """How a program is run, and what becomes of an edit of what another agent holds."""
-
-    shell: str  # $FILE, $NEW (a file with the new text), $PATCH, $OLD1 $BY1 $OLD2 $BY2
-    code: int
-    said: str
-    kept: bool = True  # the refused bytes are a refusal
-    free: bool = True  # what nobody holds goes through while something else of the file is held
-    cut: int | None = None  # exit code when it cuts a held end off; None: it cannot
-    alone: bool = False  # commits with git: one at a time
-
-
-def own(name: str, said: str, cut: int, *, alone: bool = False) -> Tool:
-    program = f'"{sys.executable}" -I -S {shlex.quote(str(CLIENTS))}/{name}.py'
-    return Tool(f'{program} "$FILE" "$OLD1" "$BY1" "$OLD2" "$BY2"', 1, said, cut=cut, alone=alone)
-
-
-BUSY = "Device or resource busy"
-WRITE_TEXT = (
-    "import sys; from pathlib import Path as P; P(sys.argv[1]).write_text(P(sys.argv[2]).read_text())"
-)
-SED = 'sed -i -e "s/$OLD1/$BY1/" -e "s/${OLD2:-$BY1}/${BY2:-$BY1}/" "$FILE"'
-PERL = "perl -pi -e 's/$ENV{OLD1}/$ENV{BY1}/; s/$ENV{OLD2}/$ENV{BY2}/ if $ENV{OLD2}' \"$FILE\""
-VIM = 'vim -Nu NONE -es +"set $MORE" +%s/"$OLD1"/"$BY1"/ +%s/"${OLD2:-$BY1}"/"${BY2:-$BY1}"/ +wq "$FILE"'
-EMACS = """emacs -Q --batch "$FILE" --eval '(progn
-  (dolist (each (list (cons "OLD1" "BY1") (cons "OLD2" "BY2")))
-    (goto-char 1)
-    (unless (string= "" (getenv (car each)))
-      (while (search-forward (getenv (car each)) nil t) (replace-match (getenv (cdr each))))))
-  (save-buffer))'"""
-TOOLS = {
-    "codex": own("codex", "(os error 16)", 0),
-    "claude": own("claude", "EBUSY: device or resource busy", 1),
-    "opencode": own("opencode", "busy, write", 0),
-    "copilot": own("copilot", "Failed to edit", 0),
-    "aider": own("aider", "Unable to write file", 1, alone=True),
-    "node": own("node", "EBUSY: device or resource busy, write", 0),
-    "bash >": Tool('printf "%s\\n" "$(cat "$NEW")" > "$FILE"', 1, f"write error: {BUSY}", cut=0),
-    "cat >": Tool('cat "$NEW" > "$FILE"', 1, f"write error: {BUSY}", cut=1),
-    "tee": Tool('tee "$FILE" < "$NEW" > /dev/null', 1, BUSY, cut=1),
-    "dd": Tool('dd if="$NEW" of="$FILE" conv=notrunc status=none', 1, BUSY),
-    "cp": Tool('cp "$NEW" "$FILE"', 1, BUSY, cut=1),
-    "python": Tool(f'"{sys.executable}" -I -S -c "{WRITE_TEXT}" "$FILE" "$NEW"', 1, BUSY, cut=1),
-    "mv": Tool('cp "$NEW" "$FILE.new" && mv -f "$FILE.new" "$FILE"', 1, "cannot move", cut=1),
-    "mv from elsewhere": Tool(
-        'mv -f "$NEW" "$FILE"', 1, "unable to remove target", kept=False, free=False, cut=1
-    ),
-    "install": Tool('install -m 644 "$NEW" "$FILE"', 1, "cannot remove", kept=False, free=False, cut=1),
-    "sed -i": Tool(SED, 4, "cannot rename"),
-    "perl -pi": Tool(PERL, 16, "failed to rename work file"),
-    "rsync": Tool('rsync "$NEW" "$FILE"', 23, BUSY, cut=23),
-    "rsync --inplace": Tool('rsync --inplace "$NEW" "$FILE"', 11, BUSY, cut=11),
-    "patch": Tool('patch -s "$FILE" "$PATCH"', 2, "Can't rename file", cut=2),
-    "git apply": Tool('git apply "$PATCH"', 128, "unable to write file", cut=128),
-    "vim": Tool(f"MORE=nobackup; {VIM}", 1, ""),
-    "vim that copies": Tool(f"MORE='backupcopy=yes backup'; {VIM}", 1, ""),
-    "emacs": Tool(EMACS, 255, BUSY, cut=255),
-}
 
 
 @pytest.fixture(scope="module")
@@ -285,3 +224,168 @@ def test_client_that_cuts_a_held_end_off_is_refused(name: str, policy: str, shop
     case.let_go("last")
     assert case.run(tool.shell, [(LAST, "")])[0] == 0
     case.is_everywhere(new)
+
+
+UGLY = TEXT.replace("(cart)", "( cart )").replace("return ", "return  ").replace("\n\n\ndef", "\n\ndef")
+
+
+def formatter(name: str) -> str:
+    program = shutil.which(name, path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    if program is None:
+        pytest.skip(f"{name} is not installed")
+    return f'BLACK_CACHE_DIR="$PATCH.$RANDOM" {shlex.quote(program)} {FORMATTERS[name]}'
+
+
+def node(text: str, name: str) -> str:
+    return text[text.index(f"def {name}") :].partition("\n\n")[0].rstrip("\n")
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("name", FORMATTERS)
+def test_formatter_leaves_the_layout_of_what_another_holds(name: str, policy: str, shop: Mounted) -> None:
+    command = formatter(name)
+
+    def tidy(held: str) -> None:
+        case = Case(shop, f"tidy-{name}", agent=f"bob-{policy}-{held}", text=UGLY)
+        case.hold(held)
+        code, said, _ = case.run(command)
+        assert code == 0, said
+        text = case.file.read_text()
+        case.is_everywhere(text)
+        for each in VALUE:
+            assert node(text, each) == node(UGLY if each == held else TEXT, each)
+        case.let_go(held)
+        assert case.run(command)[0] == 0
+        case.is_everywhere(TEXT)
+
+    in_threads(TOOLS["cp"], tidy)
+
+
+@pytest.mark.xfail(reason="the engine calls gate.dropped only where it has refused already")
+@pytest.mark.parametrize("name", FORMATTERS)
+def test_who_formats_is_told_what_kept_its_layout(name: str, shop: Mounted) -> None:
+    command = formatter(name)
+    case = Case(shop, f"told-{name}", agent="bob-merge-middle", text=UGLY)
+    case.hold("middle")
+    assert case.run(command)[0] == 0
+    why = case.why
+    case.let_go("middle")
+    for word in (f"{case.path}::middle kept its layout", "alice", "again"):
+        assert word in why
+
+
+def test_ruff_that_mends_what_another_holds_is_refused(shop: Mounted) -> None:
+    text = TEXT.replace("return 222", 'return f"two"')
+    case = Case(shop, "fix", agent="bob-merge-middle", text=text)
+    ruff = f'"{Path(sys.executable).parent}/ruff" check --isolated -q --fix'
+    case.hold("middle")
+    code, said, _ = case.run(f'{ruff} "$FILE"')
+    assert (code, "Device or resource busy" in said) == (1, True), said
+    case.is_everywhere(text)
+    case.says_why("middle")
+    assert case.run(f'{ruff} --select F401 "$FILE"')[0] == 0
+    case.is_everywhere(text.replace("import os\n", ""))
+    case.let_go("middle")
+    assert case.run(f'{ruff} "$FILE"')[0] == 0
+    case.is_everywhere(text.replace("import os\n", "").replace('f"two"', '"two"'))
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_shell_may_append_behind_what_another_holds_and_not_to_it(policy: str, shop: Mounted) -> None:
+    case = Case(shop, "append", agent=f"bob-{policy}-last")
+    more = "\n\ndef more():\n    return 444\n"
+    case.hold("last")
+    case.run('echo "    # a line of last" >> "$FILE"')  # bash does not look at what close(2) says
+    case.is_everywhere(TEXT)
+    case.says_why("last")
+    assert case.refusals[-1].read_text() == TEXT + "    # a line of last\n"
+    assert case.run(f"printf %s {shlex.quote(more)} >> $FILE")[0] == 0
+    case.is_everywhere(TEXT + more)
+
+
+def test_git_leaves_a_file_in_which_another_holds_something(shop: Mounted) -> None:
+    case = Case(shop, "git", agent="bob-merge-middle")
+    view, new = case.view, TEXT.replace("222", "2220")
+    git(view, "add", case.path)
+    git(view, "commit", "-qm", "one")
+    git(view, "checkout", "-qb", "side")
+    case.file.write_text(new)
+    git(view, "commit", "-qam", "two")
+    git(view, "checkout", "-q", "main")
+    case.is_everywhere(TEXT)
+    for command, before, after in (
+        ("checkout -q -f side", TEXT, new),
+        ("checkout -q -f main", new, TEXT),
+        ("checkout -q side -- $FILE", TEXT, new),
+        ("stash -q", new, TEXT),
+        ("stash pop -q", TEXT, new),
+    ):
+        case.hold("middle")
+        code, said, _ = case.run(f"git {command}")
+        assert "unable to unlink" in said, (command, code, said)
+        case.is_everywhere(before)
+        case.says_why("middle")
+        case.let_go("middle")
+        code, said, _ = case.run(f"git {command}")
+        assert code == 0, (command, said)
+        case.is_everywhere(after)
+    git(view, "checkout", "-qf", "main")
+
+
+def test_in_place_write_after_a_refused_rename_is_refused_at_open(
+    shop: Mounted, hand: Callable[[], Hand]
+) -> None:
+    case = Case(shop, "fallback", agent="bob-merge-first")
+    bob, other = hand(), hand()
+    writing = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    theirs = TEXT.replace("111", "1110").encode()
+    case.hold("first")
+    bob.read(case.file)
+    for open_again in (lambda: bob.read(case.file), lambda: case.let_go("first")):
+        with pytest.raises(OSError, match="busy"):
+            bob.save(case.file, theirs, claude_name(case.file, bob))
+        with pytest.raises(OSError, match="busy"):
+            bob.open(case.file, writing)
+        case.is_everywhere(TEXT)
+        other.do("close", other.open(case.file, os.O_WRONLY))
+        open_again()
+    bob.save(case.file, theirs, claude_name(case.file, bob))
+    bob.do("close", bob.open(case.file, os.O_WRONLY))
+    case.is_everywhere(theirs.decode())
+
+
+def test_stream_of_pieces_into_a_large_file_is_refused_early_and_goes_on(shop: Mounted) -> None:
+    parts = [f"def f{at}(cart):\n    cart.add({at})\n    return {at} + 111111\n\n\n" for at in range(4900)]
+    text = "".join(parts).rstrip("\n") + "\n"
+    assert len(text) > 295 << 10
+    case = Case(shop, "large", agent="bob-merge-first", text=text)
+    pairs = [(f"return {at} + 111111\n", f"return {at} + 222222\n") for at in (40, 4400)]
+    case.hold("f40")
+    code, said, new = case.run(TOOLS["node"].shell, pairs)
+    assert (code, TOOLS["node"].said in said) == (1, True), said
+    case.is_everywhere(text)
+    case.says_why("f40")
+    kept = case.refusals[-1].read_text()
+    assert len(kept) == 64 << 10
+    assert new.startswith(kept)
+    for at in (1, 0):
+        code, said, new = case.run(TOOLS["node"].shell, [pairs[at]])
+        assert code == 0, said
+        case.is_everywhere(new)
+        if at:
+            case.let_go("f40")
+
+
+@pytest.mark.xfail(reason="what was not written yet when a write was refused is taken for deleted")
+def test_refusal_of_a_write_cut_short_does_not_remove_the_rest_when_applied(shop: Mounted) -> None:
+    case = Case(shop, "apply", agent="bob-merge-first")
+    case.hold("first")
+    case.run(TOOLS["bash >"].shell, [("111", "1110")])
+    case.let_go("first")
+    number = case.refusals[-1].parent.name
+    subprocess.run(
+        [sys.executable, "-P", "-m", "makfs.cli", "-C", shop.repo, "refusals", "apply", number],
+        env={**os.environ, "PYTHONPATH": PACKAGES}, capture_output=True, check=False,
+    )  # fmt: skip
+    for place in (case.file, shop.repo / case.path):
+        assert node(place.read_text(), "last") == node(TEXT, "last")
