@@ -4,6 +4,8 @@
     locks, queue         who holds and waits for what; this agent's own requests
     claim, release       commands, a line each; reading shows what this agent holds
     refused/N/           a refused write: its `file`, the `reason`, the `diff`
+    nodes/PATH/QUALNAME  one node of a source file: read it, write it, as if it were a file
+    outline/PATH         the signatures of a source file
 
 Y2  Nothing can be made, renamed or removed here; what is bad changes nothing and is told in `why`.
 Y3  Whoever waits in `claim` keeps nobody from opening it: its inode gives up its name first, for the kernel
@@ -20,28 +22,35 @@ from typing import NoReturn
 from makfs.engine import commands, telling
 from makfs.engine.claims import Claims
 from makfs.engine.core import Core
+from makfs.engine.corridor import Corridor
 from makfs.engine.handles import CommandHandle
 from makfs.engine.inodes import Inode, MadeStat, Realm, StatLike
 from makfs.engine.names import oserror
+from makfs.engine.nodefiles import NodeFiles
+from makfs.engine.patience import Patience
 from makfs.engine.procs import Caller
+from makfs.engine.sources import Sources
 from makfs.engine.tree import Found
 from makfs.engine.views import View
 from makfs.store.model import LogQuery, Refusal
 
 TOP = ".makfs"
-_REFUSED = "refused"
+_REFUSED, _NODES, _OUTLINE = "refused", "nodes", "outline"
 _FILES = ("agent", "claim", "locks", "log", "queue", "release", "why")
 _COMMANDS = ("claim", "release")
 _PARTS = ("diff", "file", "reason")
 _MOST_DETACHED = 100
+_BITS = 0o666
 
 
 class Control:
     """Virtual files. Paths inside are those below `.makfs/`."""
 
-    def __init__(self, core: Core, claims: Claims) -> None:
+    def __init__(self, core: Core, claims: Claims, corridor: Corridor, patience: Patience) -> None:
         self.core = core
         self._claims = claims
+        self._sources = Sources(core)
+        self._nodes = NodeFiles(core, self._sources, corridor, patience)
         self._detached: set[Inode] = set()
 
     # ---- look-up
@@ -77,7 +86,20 @@ class Control:
         made.st_size = len(self.text(inode))
         if inside in _COMMANDS:
             made.st_mode = stat.S_IFREG | 0o644
+        elif (like := self._like(inode.view, inside)) is not None:
+            made.st_mode = stat.S_IFREG | stat.S_IMODE(like.st_mode) & (_BITS if _is_node(inside) else 0o444)
+            made.st_uid, made.st_gid = like.st_uid, like.st_gid
+            made.st_atime_ns, made.st_mtime_ns, made.st_ctime_ns = (
+                like.st_atime_ns, like.st_mtime_ns, like.st_ctime_ns
+            )  # fmt: skip
         return made
+
+    def _like(self, view: View, inside: str) -> StatLike | None:
+        """Return the file whose mode, owner and times a node or an outline has."""
+        first, _, path = inside.partition("/")
+        if first not in (_NODES, _OUTLINE):
+            return None
+        return self.core.backing.lstat(path if first == _OUTLINE else path.rpartition("/")[0])
 
     def names(self, inode: Inode) -> list[str]:
         """Return the names in a control folder."""
@@ -85,7 +107,12 @@ class Control:
             return []
         inside = _inside(inode.path)
         if not inside:
-            return sorted([*_FILES, _REFUSED])
+            return sorted([*_FILES, _REFUSED, _NODES, _OUTLINE])
+        first, _, path = inside.partition("/")
+        if first == _NODES and self._sources.is_file(inode.view, path):
+            return self._sources.qualnames(inode.view, path)
+        if first in (_NODES, _OUTLINE):
+            return self._sources.names(inode.view, path)
         if inside == _REFUSED:
             refusals = self.core.store.refusals(inode.view.agent)
             return sorted((str(refusal.number) for refusal in refusals), key=int)
@@ -94,8 +121,12 @@ class Control:
     def _is_dir(self, view: View, inside: str) -> bool:
         if inside in ("", _REFUSED):
             return True
-        first, _, number = inside.partition("/")
-        return first == _REFUSED and self._refusal(view, number) is not None
+        first, _, rest = inside.partition("/")
+        if first == _REFUSED:
+            return self._refusal(view, rest) is not None
+        if first not in (_NODES, _OUTLINE):
+            return False
+        return self._sources.is_folder(view, rest) or (first == _NODES and self._sources.is_file(view, rest))
 
     def _refusal(self, view: View, number: str) -> Refusal | None:
         if not (number.isascii() and number.isdigit() and len(number) < 19):
@@ -107,6 +138,8 @@ class Control:
 
     def text(self, inode: Inode) -> bytes:
         """Return a control file's bytes now. Raises ENOENT."""
+        if (writing := self._nodes.writing.get(inode)) is not None:
+            return bytes(writing.data)
         text = None if inode.path is None else self._text(inode.view, _inside(inode.path))
         if text is None:
             raise oserror(errno.ENOENT, inode.path or "")
@@ -116,6 +149,8 @@ class Control:
         if inside in _FILES:
             return self._file(view, inside)
         first, _, rest = inside.partition("/")
+        if first in (_NODES, _OUTLINE):
+            return self._of_source(view, first, rest)
         number, _, part = rest.partition("/")
         if first != _REFUSED or part not in _PARTS or (refusal := self._refusal(view, number)) is None:
             return None
@@ -124,6 +159,19 @@ class Control:
         if part == "diff":
             return telling.refused_diff(self.core, refusal)
         return _bytes(refusal.reason + "\n")
+
+    def _of_source(self, view: View, first: str, rest: str) -> bytes | None:
+        """Return a node or an outline; None if the file, or the node, is not there (any more)."""
+        path, _, name = (rest, "", "") if first == _OUTLINE else rest.rpartition("/")
+        if not self._sources.is_file(view, path):
+            return None
+        try:
+            if first == _OUTLINE:
+                return self._sources.outline(view, path)
+            node = self._sources.node(view, path, name)
+        except FileNotFoundError:
+            return None
+        return None if node is None else node.text
 
     def _file(self, view: View, name: str) -> bytes:
         if name == "agent":
@@ -157,8 +205,19 @@ class Control:
             )
         if inside == "release":
             return commands.releasing(self._claims, inode, lambda: self._file(inode.view, "release"))
-        inode.view.why = f"{inode.path} only tells; written are .makfs/claim and .makfs/release."
+        if inside is not None and _is_node(inside):
+            path, _, name = inside.partition("/")[2].rpartition("/")
+            return self._nodes.open(inode, path, name, flags, caller)
+        inode.view.why = (
+            f"{inode.path} only tells; .makfs/claim, .makfs/release and .makfs/nodes/ are written."
+        )
         raise oserror(errno.EPERM, inode.path or "")
+
+    def truncate(self, inode: Inode) -> None:
+        """Cut a file that nobody has open: nothing for a command, EPERM for all else."""
+        if inode.path is not None and _inside(inode.path) not in _COMMANDS:
+            inode.view.why = f"{inode.path} is cut only by whoever has it open for writing."
+            raise oserror(errno.EPERM, inode.path)
 
     def refuse_name(self, folder: Inode) -> NoReturn:
         """Say that no name can be made, moved or removed here (Y2). Raises EPERM."""
@@ -179,6 +238,10 @@ class Control:
 def _inside(path: str) -> str:
     """Return a control path below `.makfs/`, "" for the top."""
     return path[len(TOP) + 1 :]
+
+
+def _is_node(inside: str) -> bool:
+    return inside.startswith(_NODES + "/")
 
 
 def _bytes(text: str) -> bytes:

@@ -161,7 +161,8 @@ class FileSystem(Looking):
         async with self._name_operation(folder.view) as effects:
             if realm in REAL:
                 self.real.unlink(folder.view, path, realm)
-                self.git_locks.gone(path)
+                if realm is Realm.GIT:
+                    self.git_locks.gone(path)
             else:
                 if not self.name_room.is_unseen(folder.view, path):
                     await self.patience.admitted(folder.view, path, needs_of_names([path]))
@@ -207,7 +208,8 @@ class FileSystem(Looking):
                 self.moves.carry_out(move, is_dir, self.find(target, new_name), more)
 
             await self.patience.carry_out(folder.view, carry_out, self.patience.short_wait_s)
-            self.git_locks.gone(old)
+            if old_realm is Realm.GIT:
+                self.git_locks.gone(old)
 
     # ---- open files
 
@@ -270,7 +272,8 @@ class FileSystem(Looking):
         realm = inode.realm if reads else self.core.realm_of(inode)  # rules matter to who writes
         if realm in REAL or not self._regular(inode):
             handle = self.real.open(inode, flags, caller.tid)
-            keep = realm is Realm.SHADOW
+            keep = realm in (Realm.SHADOW, Realm.SNAP)
+            inode.view.stirred = True
             return self._opened(handle, keep_cache=keep)
         await self._let_others_finish(inode, flags, caller)
         effects = Effects()
@@ -312,7 +315,9 @@ class FileSystem(Looking):
             await self.git_locks.wait(view, path, flags)
         if realm in REAL:
             real = self.real.create(view, path, realm, mode, flags, self._maker(caller))
-            self.git_locks.made(view, path)
+            if realm is Realm.GIT:
+                self.git_locks.made(view, path)
+            view.stirred = True
             return self._made(folder, name), self._opened(real, keep_cache=realm is not Realm.GIT)
         there = self.find(folder, name)
         if there is not None:
@@ -433,7 +438,7 @@ class FileSystem(Looking):
         """Change size, mode, owner, times."""
         inode = self.inode(ino)
         if inode.realm is Realm.CONTROL and change.is_size_only:
-            self._truncate_command(number, change.size or 0)
+            self._truncate_command(inode, number, change.size or 0)
             return self.control.stat(inode), 0.0
         if inode.realm in (Realm.ROOT, Realm.CONTROL):
             raise oserror(errno.EPERM)
@@ -455,10 +460,12 @@ class FileSystem(Looking):
         inode.view.active()
         return self.tree.stat(inode)
 
-    def _truncate_command(self, number: int | None, size: int) -> None:
-        """Carry out truncate(2) on a control file: on an open one, as it sees fit; else there is nothing."""
+    def _truncate_command(self, inode: Inode, number: int | None, size: int) -> None:
+        """Carry out truncate(2) on a control file: on an open one, as it sees fit."""
         handle = None if number is None else self.handles.get(number)
-        if handle is not None and not isinstance(handle, BytesHandle | RealHandle | TrackedHandle):
+        if handle is None:
+            self.control.truncate(inode)
+        elif not isinstance(handle, BytesHandle | RealHandle | TrackedHandle):
             handle.truncate(size)
 
     def _set_tracked(

@@ -63,12 +63,13 @@ class Looking:
         self.real = Real(core)
         self.tree = Tree(core, data, self.real)
         self.past = agents.past
-        self.control = Control(core, Claims(core, agents.by_name))
         self.xattrs = Xattrs(core, self.real)
         self.handles: dict[int, OpenFile] = {}
+        self.real.handles = self.handles
         self.moves = Moves(core, data, names, self.real, self.handles)
         self.git_locks = GitLocks(core)
         self.patience = Patience(core, outbox)
+        self.control = Control(core, Claims(core, agents.by_name), data.corridor, self.patience)
         self._next = itertools.count(1)
 
     # ---- inodes
@@ -104,6 +105,8 @@ class Looking:
             return self.control.lookup(folder, name)
         if len(name.encode("utf-8", "surrogateescape")) > 255:
             raise oserror(errno.ENAMETOOLONG, name)
+        if realm is Realm.SNAP:
+            return self.tree.standing(folder, name)
         if realm is Realm.GIT and self.git_locks.hides(folder.view, join(folder.path or "", name)):
             return None
         return self.tree.lookup(folder, name)
@@ -124,7 +127,7 @@ class Looking:
     def absence_s(self, parent: int) -> float:
         """Return for how long the kernel may believe that a name is absent."""
         folder = self.core.table.by_ino.get(parent)
-        if folder is None or folder.realm in (Realm.GIT, Realm.ROOT, Realm.CONTROL):
+        if folder is None or folder.realm in (Realm.GIT, Realm.ROOT, Realm.CONTROL, Realm.SNAP):
             return 0.0
         return SHARED_S if folder.realm is Realm.SCRATCH else FOREVER_S
 
