@@ -11,6 +11,7 @@ import os
 import stat
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from weakref import WeakValueDictionary
 
@@ -79,15 +80,21 @@ class Past:
         return tree
 
     def excess(self) -> list[str]:
-        """Return the names of trees that the kernel shall forget, longest unused first (P3)."""
+        """Return the names of trees that the kernel shall forget, longest unused first (P3).
+
+        Not those in which a file is open, or a process stands: a folder that is dropped has no name any more,
+        and getcwd(2) fails in it.
+        """
         trees = sorted(self.trees.values(), key=lambda tree: tree.used_s)
         inodes = sum(len(tree.by_path) for tree in trees)
         count, latest = len(trees), time.monotonic() - IDLE_S
         names: list[str] = []
+        stood_in: set[str] | None = None
         for tree in trees:
             if (count <= MOST_TREES and inodes <= MOST_INODES) or tree.used_s > latest:
                 break
-            if not any(inode.opens for inode in tree.by_path.values()):
+            stood_in = _stood_in() if stood_in is None else stood_in
+            if tree.agent not in stood_in and not any(inode.opens for inode in tree.by_path.values()):
                 names.append(tree.agent)
                 count, inodes = count - 1, inodes - len(tree.by_path)
         return names
@@ -218,3 +225,13 @@ class Past:
         if revision is None:
             return os.fsencode(os.readlink(self.core.backing.at(inode.path)))
         return revision.target
+
+
+def _stood_in() -> set[str]:
+    """Return the names like `@7` in the paths of processes' working directories (proc(5))."""
+    found: set[str] = set()
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            with suppress(OSError):  # it has ended, or is another user's
+                found.update(part for part in os.readlink(f"/proc/{name}/cwd").split("/") if part[:1] == "@")
+    return found
