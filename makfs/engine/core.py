@@ -55,7 +55,8 @@ class Core:
     table: InodeTable
     locks: Locks
     procs: Processes = field(default_factory=Processes)
-    views: dict[int, View] = field(default_factory=dict)
+    views: dict[int, View] = field(default_factory=dict)  # those that show every commit
+    standing: dict[int, View] = field(default_factory=dict)  # snapshot views: commits do not concern them
     files: dict[str, File] = field(default_factory=dict)
     stranded: set[Inode] = field(default_factory=set)  # closed with bytes to commit: no room, or locked
     owed: dict[str, str] = field(default_factory=dict)  # path -> why it is not written through
@@ -103,6 +104,8 @@ class Core:
     def realm_at(self, view: View, path: str, *, is_dir: bool) -> Realm:
         """Return the realm of a path in a view. A shadow that became an ordinary file is tracked."""
         realm = self.classifier.realm(path, is_dir=is_dir)
+        if view.stand is not None:
+            return view.stand.realm(path, realm)
         if realm is not Realm.SHADOW:
             return realm
         folder, _, name = path.rpartition("/")

@@ -47,6 +47,7 @@ class Realm(Enum):
     ROOT = auto()  # the mountpoint itself
     CONTROL = auto()  # `.makfs` inside a view
     PAST = auto()  # a read-only tree at one seq
+    SNAP = auto()  # in a snapshot view: its own edits, over the tree at its seq
 
 
 class StatLike(Protocol):

@@ -93,7 +93,7 @@ class Moves:
             raise oserror(errno.ENOENT, move.new)
         if move.old == move.new:
             return
-        private = {Realm.SCRATCH, Realm.SHADOW}
+        private = {Realm.SCRATCH, Realm.SHADOW, Realm.SNAP}
         same = move.old_realm is move.new_realm or {move.old_realm, move.new_realm} <= private
         if same and move.old_realm in REAL:
             self.real.rename(move.view, move.old, move.new, move.new_realm, move.flags)

@@ -1,6 +1,6 @@
 """Files that are real files: `.git` (shared), scratch and shadows (private to a view). Plain system calls.
 
-R1  Nothing of a scratch or shadow path is ever written to the repository's directory.
+R1  Nothing of a scratch or shadow path, or of a snapshot view, is ever written to the repository's directory.
 R2  `.git` is the repository's own; another agent's `*.lock` in it is waited for by the caller, not here.
 """
 
@@ -8,16 +8,18 @@ import errno
 import os
 import stat
 import time
+from collections.abc import Mapping
 
 from makfs.engine.backing import RENAME_EXCHANGE, RENAME_NOREPLACE, renameat2
 from makfs.engine.core import Core
-from makfs.engine.handles import RealHandle
-from makfs.engine.inodes import Inode, Realm, StatLike
+from makfs.engine.handles import OpenFile, RealHandle
+from makfs.engine.inodes import Inode, MadeStat, Realm, StatLike
 from makfs.engine.names import Maker, oserror
 from makfs.engine.upper import Upper
 from makfs.engine.views import View
+from makfs.errors import Busy
 
-REAL = frozenset({Realm.GIT, Realm.SCRATCH, Realm.SHADOW})
+REAL = frozenset({Realm.GIT, Realm.SCRATCH, Realm.SHADOW, Realm.SNAP})
 
 
 class Real:
@@ -25,6 +27,7 @@ class Real:
 
     def __init__(self, core: Core) -> None:
         self.core = core
+        self.handles: Mapping[int, OpenFile] = {}  # the open files of all views
 
     @staticmethod
     def upper(view: View) -> Upper:
@@ -46,14 +49,40 @@ class Real:
         """Return the real path to change: a private copy for scratch (copy on write)."""
         if realm is Realm.GIT:
             return self.core.backing.at(path)
-        return self.upper(view).copy_up(path)
+        self.may_change(view, realm)
+        upper = self.upper(view)
+        inode = view.by_path.get(path)
+        if inode is None or not inode.opens or upper.lstat(path) is not None:
+            return upper.copy_up(path)
+        real = upper.copy_up(path)
+        self.reopen(inode, real)
+        return real
+
+    @staticmethod
+    def may_change(view: View, realm: Realm) -> None:
+        """Refuse changes of a snapshot view while it is being checked. Raises Busy."""
+        if view.stand is not None and view.stand.frozen and realm is Realm.SNAP:
+            view.why = view.stand.frozen
+            raise Busy(view.stand.frozen)
+
+    def reopen(self, inode: Inode, real: str) -> None:
+        """Let those who have a file open read the real file `real` from now on: one inode, one content."""
+        for handle in self.handles.values():
+            if handle.inode is inode and isinstance(handle, RealHandle):
+                flags = (
+                    handle.flags & (os.O_ACCMODE | os.O_APPEND) | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+                )
+                fd = os.open(real, flags)
+                os.dup2(fd, handle.fd, inheritable=False)
+                os.close(fd)
 
     def fresh(self, view: View, path: str, realm: Realm) -> str:
         """Return the real path for a new name. Raises EEXIST."""
         if realm is Realm.GIT:
             return self.core.backing.at(path)
+        self.may_change(view, realm)
         upper = self.upper(view)
-        if upper.resolve(path, realm) is not None:
+        if upper.look(path, realm) is not None:
             raise oserror(errno.EEXIST, path)
         return upper.prepare(path)
 
@@ -72,7 +101,16 @@ class Real:
             return os.fstat(inode.orphan_fd)
         if inode.path is None and inode.last_stat is not None:
             return inode.last_stat
+        if inode.realm is Realm.SNAP and inode.path is not None:
+            return self._look(inode.view, inode.path)
         return os.lstat(self.of(inode))
+
+    def _look(self, view: View, path: str) -> StatLike:
+        """Return what a path of a snapshot view is. Raises ENOENT."""
+        st = self.upper(view).look(path, Realm.SNAP)
+        if st is None:
+            raise oserror(errno.ENOENT, path)
+        return st
 
     # ---- files
 
@@ -188,18 +226,26 @@ class Real:
 
     def unlink(self, view: View, path: str, realm: Realm) -> None:
         """Remove a file; the repository's scratch file is only hidden."""
-        real = self.path(view, path, realm)
-        if stat.S_ISDIR(os.lstat(real).st_mode):
-            raise oserror(errno.EISDIR, path)
-        self._keep(view, path, real)
+        if realm is Realm.SNAP:
+            self.may_change(view, realm)
+            if stat.S_ISDIR(self._look(view, path).st_mode):
+                raise oserror(errno.EISDIR, path)
+            self._keep_snap(view, path)
+        else:
+            real = self.path(view, path, realm)
+            if stat.S_ISDIR(os.lstat(real).st_mode):
+                raise oserror(errno.EISDIR, path)
+            self._keep(view, path, real)
         if realm is Realm.GIT:
-            os.unlink(real)
+            os.unlink(self.core.backing.at(path))
         else:
             self._unlink_private(view, path, realm)
         self._gone(view, path)
 
     def _unlink_private(self, view: View, path: str, realm: Realm) -> None:
         upper = self.upper(view)
+        if realm is not Realm.SHADOW:
+            upper.hide(path)
         if upper.lstat(path) is not None:
             os.unlink(upper.at(path))
         upper.removed(path, realm)
@@ -207,16 +253,25 @@ class Real:
 
     def rmdir(self, view: View, path: str, realm: Realm) -> None:
         """Remove an empty folder."""
-        real = self.path(view, path, realm)
-        if not stat.S_ISDIR(os.lstat(real).st_mode):
+        if realm is Realm.SNAP:
+            self.may_change(view, realm)
+            st = self._look(view, path)
+        else:
+            real = self.path(view, path, realm)
+            st = os.lstat(real)
+        if not stat.S_ISDIR(st.st_mode):
             raise oserror(errno.ENOTDIR, path)
-        self._keep(view, path, real)
+        if realm is not Realm.GIT and self.upper(view).names(path, Realm.SCRATCH):
+            raise oserror(errno.ENOTEMPTY, path)
+        if realm is Realm.SNAP:
+            self._keep_snap(view, path)
+        else:
+            self._keep(view, path, real)
         if realm is Realm.GIT:
             os.rmdir(real)
         else:
             upper = self.upper(view)
-            if upper.names(path, Realm.SCRATCH):
-                raise oserror(errno.ENOTEMPTY, path)
+            upper.hide(path)
             if upper.lstat(path) is not None:
                 os.rmdir(upper.at(path))
             upper.removed(path, realm)
@@ -230,6 +285,21 @@ class Real:
             inode.drop_orphan_fd()
             inode.orphan_fd = os.open(real, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
 
+    def _keep_snap(self, view: View, path: str) -> None:
+        """Hold on to a file of a snapshot view; who has it open must not change what is below through it."""
+        inode, upper = view.by_path.get(path), self.upper(view)
+        if inode is None:
+            return
+        if inode.opens and not inode.is_dir:
+            self.writable(view, path, Realm.SNAP)
+        if upper.lstat(path) is not None:
+            self._keep(view, path, upper.at(path))
+            return
+        st = MadeStat.like(self._look(view, path))
+        st.st_nlink = 0
+        inode.drop_orphan_fd()
+        inode.last_stat = st
+
     @staticmethod
     def _gone(view: View, path: str) -> None:
         inode = view.by_path.get(path)
@@ -240,6 +310,9 @@ class Real:
         """Rename within one realm. Raises EXDEV for a scratch folder that the repository has too."""
         if realm is Realm.GIT:
             source, target = self.core.backing.at(old), self.core.backing.at(new)
+        elif view.stand is not None:
+            self.may_change(view, realm)
+            source, target = self._snap_pair(view, old, new, flags)
         else:
             source, target = self._private_pair(view, old, new, realm, flags)
         if not flags & RENAME_EXCHANGE and os.path.lexists(target):
@@ -259,7 +332,7 @@ class Real:
 
     def _private_pair(self, view: View, old: str, new: str, realm: Realm, flags: int) -> tuple[str, str]:
         upper = self.upper(view)
-        lower = self.core.backing.lstat(old)
+        lower = upper.lower.lstat(old)
         if lower is not None and stat.S_ISDIR(lower.st_mode) and not upper.hidden(old):
             raise oserror(errno.EXDEV, old)
         source = upper.copy_up(old)
@@ -271,6 +344,39 @@ class Real:
         if there is not None and upper.lstat(new) is None and os.path.isdir(there):
             raise oserror(errno.EXDEV, new)
         return source, upper.prepare(new)
+
+    def _snap_pair(self, view: View, old: str, new: str, flags: int) -> tuple[str, str]:
+        """Return the private files to rename in a snapshot view, all of a folder brought there first."""
+        upper = self.upper(view)
+        st, there = self._look(view, old), upper.look(new, Realm.SNAP)
+        is_dir = stat.S_ISDIR(st.st_mode)
+        if there is not None and flags & RENAME_NOREPLACE:
+            raise oserror(errno.EEXIST, new)
+        if is_dir and new.startswith(old + "/"):
+            raise oserror(errno.EINVAL, new)
+        if flags & RENAME_EXCHANGE:
+            if old.startswith(new + "/"):
+                raise oserror(errno.EINVAL, new)
+            self._bring(view, new)
+        elif there is not None:
+            if is_dir is not stat.S_ISDIR(there.st_mode):
+                raise oserror(errno.ENOTDIR if is_dir else errno.EISDIR, new)
+            if is_dir and upper.names(new, Realm.SNAP):
+                raise oserror(errno.ENOTEMPTY, new)
+            self._keep_snap(view, new)
+        self._bring(view, old)
+        upper.hide(old)
+        if is_dir or flags & RENAME_EXCHANGE:
+            upper.hide(new)
+        return upper.at(old), upper.prepare(new)
+
+    def _bring(self, view: View, path: str) -> None:
+        """Bring a path, and all in it, to the private layer. Cost: a copy of every file."""
+        upper = self.upper(view)
+        self.writable(view, path, Realm.SNAP)
+        if os.path.isdir(upper.at(path)) and not os.path.islink(upper.at(path)):
+            for name in upper.names(path, Realm.SNAP):
+                self._bring(view, f"{path}/{name}")
 
     @staticmethod
     def _moved(view: View, old: str, new: str, flags: int) -> None:

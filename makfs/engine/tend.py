@@ -60,7 +60,7 @@ class Tender:
 
     def _renew_claims(self) -> None:
         """Let the claims of agents that did something last longer."""
-        for view in self._core.views.values():
+        for view in (*self._core.views.values(), *self._core.standing.values()):
             if view.stirred:
                 view.stirred = False
                 self._core.locks.stir(view.agent)

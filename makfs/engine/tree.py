@@ -152,6 +152,29 @@ class Tree:
         attr_s = 0.0 if _linked(st) else FOREVER_S if private else SHARED_S
         return Found(inode, st, entry_s, attr_s)
 
+    def standing(self, folder: Inode, name: str) -> Found | None:
+        """Return what a name is in a folder of a snapshot view: no commit changes that."""
+        view, parent = folder.view, folder.path
+        assert view.upper is not None
+        if parent is None:
+            return None
+        path = join(parent, name)
+        st = view.upper.look(path, Realm.SNAP)
+        if st is None:
+            inode = view.by_path.get(path)
+            if inode is not None:
+                view.orphan(inode)
+            return None
+        is_dir = stat.S_ISDIR(st.st_mode)
+        realm = self.core.realm_at(view, path, is_dir=is_dir)
+        inode = view.inode(path, realm, is_dir)
+        inode.realm = realm
+        if realm is Realm.GIT:
+            return Found(inode, st, 0.0, 0.0)
+        if realm is Realm.SCRATCH:
+            return Found(inode, st, SHARED_S, 0.0 if _linked(st) else SHARED_S)
+        return Found(inode, st, FOREVER_S, 0.0 if _linked(st) else FOREVER_S)
+
     def stat(self, inode: Inode) -> tuple[StatLike, float]:
         """Return an inode's attributes and their time-out. Raises OSError."""
         if inode.staging is not None:
@@ -159,7 +182,9 @@ class Tree:
         if inode.realm in REAL:
             st = self.real.stat(inode)
             elsewhere = inode.realm is Realm.GIT or inode.path is None or _linked(st)  # may it change unseen?
-            return st, 0.0 if elsewhere else SHARED_S
+            if elsewhere:
+                return st, 0.0
+            return st, FOREVER_S if inode.realm is Realm.SNAP else SHARED_S
         return self.attributes.stat(inode), FOREVER_S
 
     def names(self, inode: Inode) -> list[str]:
@@ -169,10 +194,10 @@ class Tree:
             return []
         if inode.realm is Realm.GIT:
             return sorted(self.core.backing.names(path))
-        if inode.realm is Realm.SCRATCH:
+        if inode.realm in (Realm.SCRATCH, Realm.SNAP):
             if view.upper is None:
                 return sorted(self.core.backing.names(path))
-            return view.upper.names(path, Realm.SCRATCH)
+            return view.upper.names(path, inode.realm)
         found = self.core.backing.names(path)
         upper = view.upper
         if upper is not None and upper.hides:

@@ -1,7 +1,10 @@
 """The private layer of one view: scratch files it wrote, shadows of its editors; plain files on disk.
 
-U1  What is here hides what the repository has at the same path; a whiteout hides it and everything below.
+In a snapshot view it is the layer of all edits, over the tree at the view's seq (`makfs.engine.lower`).
+
+U1  What is here hides what is below at the same path; a whiteout hides it and everything in it.
 U2  Nothing here is ever seen by another view.
+U3  A whiteout is on the disk before the private file goes, so a crash brings nothing removed back.
 """
 
 import contextlib
@@ -9,11 +12,12 @@ import errno
 import os
 import shutil
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from makfs.engine.backing import Backing
-from makfs.engine.inodes import Realm
+from makfs.engine.backing import copy_xattrs
+from makfs.engine.inodes import Realm, StatLike
+from makfs.engine.lower import Lower
 
 _WHITEOUTS = "whiteouts"
 
@@ -21,8 +25,8 @@ _WHITEOUTS = "whiteouts"
 class Upper:
     """Private files of a view, laid out like the repository."""
 
-    def __init__(self, folder: Path, backing: Backing) -> None:
-        self._backing = backing
+    def __init__(self, folder: Path, lower: Lower) -> None:
+        self.lower = lower
         self.root = str(folder / "files")
         os.makedirs(self.root, exist_ok=True)
         self._list = folder / _WHITEOUTS
@@ -65,9 +69,16 @@ class Upper:
         """Return the real path to read: the private file, else the shared one, else None."""
         if self.lstat(path) is not None:
             return self.at(path)
-        if realm is Realm.SHADOW or self.hidden(path) or self._backing.lstat(path) is None:
+        if realm is Realm.SHADOW or self.hidden(path) or self.lower.lstat(path) is None:
             return None
-        return self._backing.at(path)
+        return self.lower.at(path)
+
+    def look(self, path: str, realm: Realm) -> StatLike | None:
+        """Return the attributes of what `resolve` would find, bringing no bytes; or None."""
+        st = self.lstat(path)
+        if st is not None or realm is Realm.SHADOW or self.hidden(path):
+            return st
+        return self.lower.lstat(path)
 
     def prepare(self, path: str) -> str:
         """Return the private path for a new file, its parents made."""
@@ -83,24 +94,34 @@ class Upper:
         self.tops.setdefault(parent, set()).add(name)
 
     def copy_up(self, path: str) -> str:
-        """Return the private copy of a scratch file, made now if there is none. Raises OSError."""
+        """Return the private copy of a file below, made now if there is none. Raises OSError."""
         target = self.at(path)
         if self.lstat(path) is not None:
             return target
         if self.hidden(path):
             raise FileNotFoundError(errno.ENOENT, "hidden", path)
-        lower = self._backing.at(path)
-        st = os.lstat(lower)
+        st = self.lower.lstat(path)
+        if st is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+        lower = self.lower.at(path)
         self.prepare(path)
+        new = f"{self.root}.new"  # a crash leaves no half of a copy in the layer
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(new)
         if stat.S_ISDIR(st.st_mode):
             os.mkdir(target, 0o700)
+            new = target
         elif stat.S_ISLNK(st.st_mode):
-            os.symlink(os.readlink(lower), target)
+            os.symlink(os.readlink(lower), new)
         else:
-            shutil.copyfile(lower, target, follow_symlinks=False)
-        shutil.copystat(lower, target, follow_symlinks=False)
+            shutil.copyfile(lower, new, follow_symlinks=False)
         if os.geteuid() == 0:
-            os.chown(target, st.st_uid, st.st_gid, follow_symlinks=False)
+            os.chown(new, st.st_uid, st.st_gid, follow_symlinks=False)
+        if not stat.S_ISLNK(st.st_mode):
+            copy_xattrs(lower, new)
+            os.chmod(new, stat.S_IMODE(st.st_mode))
+        os.utime(new, ns=(st.st_atime_ns, st.st_mtime_ns), follow_symlinks=False)
+        os.rename(new, target)
         self.added(path)
         return target
 
@@ -111,18 +132,35 @@ class Upper:
             names.discard(name)
             if not names:
                 del self.tops[parent]
-        if realm is Realm.SCRATCH and self._backing.lstat(path) is not None:
-            self._whiteouts.add(path)
-            self._write_whiteouts()
+        if realm is not Realm.SHADOW:
+            self.hide(path)
+
+    def hide(self, path: str) -> None:
+        """Hide what is below at a path, if anything is, and all in it (U3). Cost: one short append."""
+        if path in self._whiteouts or self.lower.lstat(path) is None:
+            return
+        self._whiteouts.add(path)
+        with open(self._list, "ab", buffering=0) as file:
+            file.write(os.fsencode(path) + b"\0")
+
+    @property
+    def whiteouts(self) -> frozenset[str]:
+        """Return what is hidden."""
+        return frozenset(self._whiteouts)
+
+    def set_whiteouts(self, paths: Iterable[str]) -> None:
+        """Hide these and nothing else."""
+        self._whiteouts = set(paths)
+        self._write_whiteouts()
 
     def names(self, path: str, realm: Realm) -> list[str]:
-        """Return the names in a folder of this layer, merged with the repository's for a scratch folder."""
-        if realm is not Realm.SCRATCH:
+        """Return the names in a folder of this layer, merged with those below but for a tracked folder."""
+        if realm not in (Realm.SCRATCH, Realm.SNAP):
             return sorted(self.tops.get(path, ()))
         found: set[str] = set()
         if not self.hidden(path):
             try:
-                lower = self._backing.names(path)
+                lower = self.lower.names(path)
             except (FileNotFoundError, NotADirectoryError):
                 lower = []
             prefix = path + "/" if path else ""
@@ -163,7 +201,7 @@ class Upper:
             below = f"{below}/{part}" if below else part
             if not os.path.isdir(at):
                 os.mkdir(at)
-                st = self._backing.lstat(below)
+                st = self.lower.lstat(below)
                 if st is not None:
                     os.chmod(at, stat.S_IMODE(st.st_mode) | 0o700)
                     if os.geteuid() == 0:
@@ -176,7 +214,7 @@ class Upper:
             folder = stack.pop()
             for entry in os.scandir(f"{self.root}/{folder}" if folder else self.root):
                 path = f"{folder}/{entry.name}" if folder else entry.name
-                st = self._backing.lstat(path)
+                st = self.lower.lstat(path)
                 if entry.is_dir(follow_symlinks=False) and st is not None and stat.S_ISDIR(st.st_mode):
                     stack.append(path)
                 else:

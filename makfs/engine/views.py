@@ -9,10 +9,13 @@ import time
 from collections import deque
 from dataclasses import dataclass, field
 
+import trio
+
 from makfs.engine.inodes import Inode, InodeTable, Realm
+from makfs.engine.lower import PastLower, in_git, is_shared_git
 from makfs.engine.roles import Role
 from makfs.engine.upper import Upper
-from makfs.ids import AgentId
+from makfs.ids import AgentId, Seq
 from makfs.settings import OnWrite
 
 MOST_NOTICES = 10
@@ -27,13 +30,35 @@ class RefusedSave:
 
 
 @dataclass(slots=True, eq=False)
+class Stand:
+    """Where a snapshot view stands."""
+
+    lower: PastLower
+    frozen: str = ""  # why nothing may be changed now
+    busy: trio.Lock = field(default_factory=trio.Lock)  # publish, refresh and discard take turns
+
+    @property
+    def at(self) -> Seq:
+        """Return the commit it stands at."""
+        return self.lower.seq
+
+    def realm(self, path: str, realm: Realm) -> Realm:
+        """Return the realm of a path whose realm in a live view is known."""
+        if realm is Realm.GIT:  # a repository inside this one is shared as a whole
+            shared = self.lower.has_git and is_shared_git(path) if in_git(path) else True
+            return Realm.GIT if shared else Realm.SNAP
+        return realm if realm is Realm.SCRATCH else Realm.SNAP
+
+
+@dataclass(slots=True, eq=False)
 class View:
-    """One agent's view of the head."""
+    """One agent's view: of the head, or of a snapshot with its own edits."""
 
     number: int  # the same for ever
     agent: AgentId
     table: InodeTable
     upper: Upper | None  # None: read-only
+    stand: Stand | None = None  # None: live
     policy: OnWrite = OnWrite.MERGE
     by_path: dict[str, Inode] = field(default_factory=dict)
     staged: set[Inode] = field(default_factory=set)
