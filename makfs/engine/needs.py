@@ -1,7 +1,8 @@
 """Which addresses a write changes: what must be locked for it.
 
-N1  Every node that differs is named, by its old and its new name; text that does not parse needs every node
-    it stands in for, itself only if it stands in for none. Blank lines alone need nothing.
+N1  Every node that differs is named, by its old and its new name, a renamed class with all in it; text
+    that does not parse needs every node it stands in for, itself only if it stands in for none. Blank lines
+    alone need nothing.
 N2  Imports, and comments at a file's end, are locked for the commit alone: everybody adds to them.
 """
 
@@ -41,7 +42,18 @@ def needs_of_changes(path: str, changes: Sequence[NodeChange] | None) -> Needs:
             for node in side.covered or (side,):
                 found = joins if node.kind in _EVERYBODYS else writes
                 found[address_of(path, node)] = None
+        writes.update(dict.fromkeys(_renamed_classes(path, change)))
     return Needs(tuple(writes), tuple(joins))
+
+
+def _renamed_classes(path: str, change: NodeChange) -> tuple[Address, ...]:
+    """Return the old and the new name of a class that a change renames: all in it is renamed with it."""
+    before, after = change.before, change.after
+    if before is None or after is None or before.scope == after.scope:
+        return ()
+    if not before.kind is after.kind is Kind.CLASS:
+        return ()
+    return tuple(node_address(RepoPath(path), each.scope) for each in (before, after))
 
 
 def needs_of_names(files: Iterable[str] = (), folders: Iterable[str] = ()) -> Needs:
