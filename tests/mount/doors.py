@@ -25,7 +25,8 @@ def chain(address: str) -> list[str]:
     path, _, name = address.partition("::")
     found = [path[: at + 1] for at, char in enumerate(path) if char == "/"]
     found += [path] if not path.endswith("/") else []
-    return ["", *found, *([address] if name else [])]
+    inside = [name[:at] for at, char in enumerate(name) if char in ".#" and at] + ([name] if name else [])
+    return ["", *found, *(f"{path}::{each}" for each in inside)]
 
 
 def modes(address: str, mode: str) -> dict[str, str]:
@@ -153,6 +154,7 @@ def node(*names: str) -> tuple[str, ...]:
 
 NEW = FLAGS | os.O_CREAT | os.O_EXCL
 HELLO = node("hello")
+CLASS = b"class Desk:\n    def ring(self):\n        return 1\n\n    def call(self):\n        return 2\n"
 BROKEN = TEXT.replace(b"hello(name):", b"hello(name:")
 RENAMED = TEXT.replace(b"def bye", b"def ciao")
 IMPORTED = TEXT.replace(b"import os\n", b"import os\nimport sys\n")
@@ -178,6 +180,12 @@ DOORS: Mapping[str, Door] = {
                                     node="f.py::bye"),
     "renamed a node, new name": one(over(RENAMED, os.O_TRUNC), *node("bye", "ciao"), kept=RENAMED,
                                     node="f.py::ciao"),
+    "renamed a class": one(over(CLASS.replace(b"Desk", b"Dish"), os.O_TRUNC, name="c.py"),
+                           "c.py::Desk", "c.py::Desk#header", "c.py::Dish", "c.py::Dish#header",
+                           kept=CLASS.replace(b"Desk", b"Dish"), node="c.py::Desk.ring", file="c.py"),
+    "held node beside a changed class header": one(
+        over(CLASS.replace(b"Desk", b"Desk(A)"), os.O_TRUNC, name="c.py"), "c.py::Desk#header",
+        kept=CLASS.replace(b"Desk", b"Desk(A)"), node="c.py::Desk.ring", file="c.py"),
     "broken": one(over(BROKEN, os.O_TRUNC), *HELLO, kept=BROKEN),
     "fsync": one(over(CHANGED, os.O_RDWR, sync=True), *HELLO, kept=CHANGED),
     "truncate a path": one(lambda f: os.truncate(f / "f.py", len(SHORTER)), *node("last"), kept=SHORTER,
@@ -242,6 +250,8 @@ def furnish(folder: Path, name: str) -> None:
     (folder / "f.py").write_bytes(TEXT)
     os.setxattr(folder / "f.py", "user.old", b"1")
     (folder / "g.py").write_bytes(OTHER)
+    if "class" in name:
+        (folder / "c.py").write_bytes(CLASS)
     if name == "text without nodes":
         (folder / "n.txt").write_bytes(b"old\n")
     if name == "large":
