@@ -49,6 +49,9 @@ class Data:
         if inode.staging is None and inode.path is not None:
             self._open_committed(handle, handle.file, effects)
             self._freeze_if_hot(handle, handle.file)
+        elif inode.staging is not None and inode.staging.held_up and not handle.writable:
+            if inode.staging.writer.pid != self.core.procs.group(tid) and not inode.staging.large:
+                handle.frozen, handle.text = True, inode.staging.content()  # its commit may come meanwhile
         inode.opens += 1
         if inode.staging is None and not handle.frozen:
             if handle.in_place:
@@ -211,7 +214,11 @@ class Data:
             return
         try:
             self.commit(inode, effects)
+        except Held:
+            staging.held_up = True
+            raise
         except Refused as refused:
+            staging.held_up = False
             staging.refusal = refused.number
             self._suspend(inode, effects)
             raise

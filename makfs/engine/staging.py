@@ -28,6 +28,7 @@ class Staging:
         "base",
         "done",
         "gid",
+        "held_up",
         "mode",
         "mtime_ns",
         "new",
@@ -65,6 +66,7 @@ class Staging:
         self.xattrs: dict[str, bytes] = {}  # of a new file
         self.done: trio.Event | None = None  # somebody waits for the commit
         self.refusal: int | None = None  # refused at FLUSH; RELEASE decides
+        self.held_up = False  # complete, and waiting for what others hold
         self.until = 0.0  # monotonic; so long a commit at RELEASE waits for locks
 
     def wait_until(self, wait_s: float) -> float:
@@ -108,6 +110,7 @@ class Staging:
             self._data[offset:end] = data
             self._size = len(self._data)
         self.wrote = True
+        self.held_up = False
         self._moved()
 
     def truncate(self, size: int) -> None:
