@@ -171,6 +171,9 @@ class Data:
             return
         try:
             self.corridor.foresee(self._edit(inode.view, inode.path, staging))
+        except Held:
+            staging.held_up = True
+            raise
         except Refused as refused:
             handle.refused = refused
             self._drop(inode)

@@ -66,7 +66,7 @@ class Staging:
         self.xattrs: dict[str, bytes] = {}  # of a new file
         self.done: trio.Event | None = None  # somebody waits for the commit
         self.refusal: int | None = None  # refused at FLUSH; RELEASE decides
-        self.held_up = False  # complete, and waiting for what others hold
+        self.held_up = False  # its writer waits for what others hold
         self.until = 0.0  # monotonic; so long a commit at RELEASE waits for locks
 
     def wait_until(self, wait_s: float) -> float:
