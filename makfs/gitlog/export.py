@@ -106,15 +106,14 @@ class _Export:
     def _build(self, start: Seq, exported: Mapping[bytes, Leaf]) -> None:
         """Make the tree as of `start`: files on the disk, then what the journal says.
 
-        The disk is read first. A file that is committed meanwhile is among the recorded ones then, and what
-        was read of it does not count.
+        The disk is read first: a file that is committed meanwhile is among the recorded ones then, whose
+        states go over what was read.
         """
         on_disk = self._on_disk()
         recorded = {os.fsencode(each.path): each for each in self._replay.everything(start)}
         self._left_out = self._git.ignored(recorded) | {path for path in recorded if _is_never(path)}
         for path, leaf in on_disk.items():
-            if path not in recorded:
-                self._root.put(path, leaf)
+            self._root.put(path, leaf)
         for path, revision in recorded.items():
             if path not in self._left_out:
                 self._put(path, revision, exported.get(path))

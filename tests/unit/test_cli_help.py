@@ -41,6 +41,7 @@ Commands:
   with        Run a command while holding resources
   why         Tell why an agent's last write was refused
   refusals    List writes that were refused, and why
+  git         Export the journal to git, and commit what it changed
   fsck        Check a repository's store
   doctor      Check whether this machine can mount
   completion  Print a shell's completion script

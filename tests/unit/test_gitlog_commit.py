@@ -3,6 +3,7 @@
 import os
 import subprocess
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from makfs.gitlog.committing import commit
 from makfs.gitlog.program import GitFailed
 from makfs.ids import EXTERNAL
 from tests.unit.gitlog_makers import ABSENT, FOLDER, IDENTITY, Repository, link, repository, text
-from tests.unit.store_makers import BOB
+from tests.unit.store_makers import ALICE, BOB
 
 
 @pytest.fixture
@@ -224,6 +225,19 @@ def test_per_agent_follows_a_file_through_moves(repo: Repository) -> None:
     assert log(repo) == ["Pat: first", "alice: Work", "bob: Work", "alice: Work"]
     assert authors(repo, "end") == ["Pat", "alice", "bob"]
     assert status(repo) == []
+
+
+def test_per_agent_follows_a_file_through_many_moves(repo: Repository) -> None:
+    """H2: also from a place to a place of which neither HEAD nor the disk knows."""
+    content = text(b"1\ntwo by alice\n3\n")
+    repo.commit({"a": content})
+    for turn, (old, new) in enumerate(pairwise(["a", "m1", "m2", "m3", "end"])):
+        repo.commit({old: ABSENT, new: content}, agent=(BOB, ALICE)[turn % 2], moved={new: old})
+    repo.commit({"end": text(b"1\ntwo by alice\n3 by bob\n")}, agent=BOB)
+    run(repo, per_agent=True)
+    assert log(repo) == ["Pat: first", *["alice: Work", "bob: Work"] * 3]
+    assert authors(repo, "end") == ["Pat", "alice", "bob"]
+    assert set(repo.tree("HEAD")) == {"end", "b", "old"}
 
 
 def test_per_agent_leaves_a_history_of_moves_that_git_has_alone(repo: Repository) -> None:

@@ -102,6 +102,31 @@ def test_files_that_no_commit_records_have_a_commit_of_their_own_when_they_chang
     assert repo.git("log", "-1", "--format=%an", second) == b"bob\n"
 
 
+def test_unseen_edit_of_a_file_that_is_committed_later_is_nobodys(repo: Repository) -> None:
+    """G1: the origin is not what was exported of the file before."""
+    repo.was("old", text(b"1\n"))
+    repo.commit({"a": text(b"1\n")})
+    run(repo)
+    repo.was("old", text(b"2\n"))
+    repo.commit({"a": text(b"2\n")})
+    repo.commit({"old": text(b"3\n")}, agent=BOB)
+    run(repo)
+    assert [repo.tree(each)["old"][1] for each in repo.exported()[1:]] == [b"1\n", b"2\n", b"2\n", b"3\n"]
+    authors = repo.git("log", "--reverse", "--format=%an", "refs/makfs/log", "--", "old").decode().split()
+    assert authors == ["makfs", "makfs", "bob"]
+
+
+def test_file_that_no_commit_records_is_there_as_long_as_its_folder(repo: Repository) -> None:
+    """T1: the folder was made, was away, and came back."""
+    repo.commit({"lib": FOLDER})
+    repo.commit({"lib": ABSENT})
+    repo.commit({"lib": text(b"a file\n")})
+    repo.commit({"lib": FOLDER})
+    repo.put("lib/x", text(b"x\n"))
+    run(repo)
+    assert [set(repo.tree(each)) for each in repo.exported()] == [set(), {"lib/x"}, set(), {"lib"}, {"lib/x"}]
+
+
 def test_first_commit_of_a_file_keeps_what_it_was_before(repo: Repository) -> None:
     """G1: seq 0 has the origin, not what the file says now."""
     repo.was("old", text(b"before\n"))
