@@ -1,6 +1,8 @@
 """Questions about commits and what is owed, as SQL. Reads one connection and keeps nothing."""
 
+import heapq
 import sqlite3
+from itertools import groupby, islice
 
 from makfs.ids import AgentId, NodeUid, RepoPath, Seq
 from makfs.store.keys import BELOW_SQL, below, join_path, split_path, words, words_key
@@ -18,11 +20,8 @@ from makfs.store.reading import ANY_SEQ, COLUMNS, Row, revision_of
 
 LOG_COLUMNS = "j.seq, j.agent, j.time_ns, j.program, j.pid, j.note, j.nodes_changed"
 LOG_SQL = f"SELECT {LOG_COLUMNS} FROM journal j"
-OF_FILE_SQL = (
-    f"SELECT {LOG_COLUMNS} FROM revision r CROSS JOIN journal j ON j.seq = r.seq"
-    " WHERE r.path = (SELECT id FROM path WHERE folder = ? AND name = ?) AND r.seq > 0"
-)
-IS_FOLDER_SQL = f"SELECT 1 FROM path WHERE {BELOW_SQL} LIMIT 1"
+PATH_IDS_SQL = f"SELECT id FROM path WHERE (folder = ? AND name = ?) OR {BELOW_SQL} LIMIT ?"
+SEQS_OF_PATH_SQL = "SELECT seq FROM revision WHERE path = ? AND seq > 0 AND seq < ? ORDER BY seq DESC"
 SEQS_BELOW_SQL = (
     "j.seq IN (SELECT r.seq FROM path p CROSS JOIN revision r ON r.path = p.id WHERE"
     f" (p.folder = ? AND p.name = ?) OR {BELOW_SQL})"
@@ -31,7 +30,8 @@ TOUCHES_SQL = (
     "EXISTS (SELECT 1 FROM revision r CROSS JOIN path p ON p.id = r.path WHERE r.seq = j.seq AND r.seq > 0"
     f" AND ((p.folder = ? AND p.name = ?) OR {BELOW_SQL}))"
 )
-_WALKED = 4_000  # newest commits looked through for a folder's before its revisions are collected
+_FEW_PATHS = 200  # whose revisions are read side by side, each from its newest
+_WALKED = 4_000  # newest commits looked through for a larger folder's before its revisions are collected
 PATHS_SQL = (
     "SELECT p.folder, p.name FROM revision r JOIN path p ON p.id = r.path"
     " WHERE r.seq = ? AND r.seq > 0 ORDER BY r.place"
@@ -96,12 +96,25 @@ def _of_times(connection: sqlite3.Connection, query: LogQuery) -> list[Row]:
 
 
 def _of_path(connection: sqlite3.Connection, query: LogQuery, path: RepoPath) -> list[Row]:
-    """Return the commits of a file, or of a folder: first looked for among the newest of all."""
+    """Return the commits of a file or a folder. Cost: those of its paths; of a large folder, see below."""
+    one, inside = split_path(path), below(path).row
+    ids = [row[0] for row in connection.execute(PATH_IDS_SQL, (*one, *inside, _FEW_PATHS + 1))]
+    if len(ids) > _FEW_PATHS:
+        return _of_large_folder(connection, query, path)
+    where, values = _where(query, before=False)
+    sql = f"{LOG_SQL} WHERE j.seq = ?{' AND ' + where if where else ''}"
+    before = ANY_SEQ if query.before is None else query.before
+    seqs = heapq.merge(
+        *(connection.execute(SEQS_OF_PATH_SQL, (number, before)) for number in ids), reverse=True
+    )
+    rows = (connection.execute(sql, (seq, *values)).fetchone() for (seq,), _ in groupby(seqs))
+    return list(islice((row for row in rows if row is not None), query.limit))
+
+
+def _of_large_folder(connection: sqlite3.Connection, query: LogQuery, path: RepoPath) -> list[Row]:
+    """Return a folder's commits: first looked for among the newest of all, where most of them are its own."""
     where, values = _where(query)
     one, inside = split_path(path), below(path).row
-    if connection.execute(IS_FOLDER_SQL, inside).fetchone() is None:
-        sql = f"{OF_FILE_SQL} AND {where.replace('j.seq <', 'r.seq <')} ORDER BY r.seq DESC LIMIT ?"
-        return connection.execute(sql, (*one, *values, query.limit)).fetchall()
     (newest,) = connection.execute("SELECT coalesce(max(seq), 0) FROM journal").fetchone()
     low = min(newest, (query.before or newest + 1) - 1) - _WALKED
     sql = f"{LOG_SQL} WHERE {where} AND j.seq > ? AND {TOUCHES_SQL} ORDER BY j.seq DESC LIMIT ?"

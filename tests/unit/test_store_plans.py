@@ -8,6 +8,7 @@ import pytest
 
 from makfs.ids import AgentId, NodeUid, RepoPath, Seq
 from makfs.locks.rows import grant_row, waiter_rows
+from makfs.store import history
 from makfs.store.model import LogQuery, Stretch
 from makfs.store.reader import SqliteReader
 from makfs.store.sqlite import SqliteStore
@@ -101,6 +102,7 @@ LOOKUPS: dict[str, Callable[[SqliteStore], object]] = {
         LogQuery(since_ns=500, until_ns=700, agent=AgentId("agent3"), limit=5)
     ),
     "log of a file": lambda store: store.log(LogQuery(path=PATH, limit=5)),
+    "log of a small folder": lambda store: store.log(LogQuery(path=RepoPath("d7"), limit=5)),
     "mark": lambda store: store.mark("v1"),
     "time": lambda store: store.time_ns(Seq(60_000)),
     "detail": lambda store: store.detail(Seq(60_000)),
@@ -146,8 +148,6 @@ def test_no_reading_of_history_reads_a_whole_table(store: SqliteStore, read: str
         LogQuery(limit=5, program="vim"),
         LogQuery(limit=5, since_ns=7),
         LogQuery(limit=5, since_ns=7, agent=AgentId("agent3")),
-        LogQuery(limit=5, path=PATH),
-        LogQuery(limit=5, path=RepoPath("d7")),
     ],
 )
 def test_the_log_is_read_in_its_order_and_not_sorted(store: SqliteStore, query: LogQuery) -> None:
@@ -174,6 +174,19 @@ def test_the_whole_log_walks_the_journal_from_its_end(store: SqliteStore) -> Non
     with Recorder(store) as recorder:
         store.log(LogQuery(limit=5))
     assert not any("TEMP B-TREE" in step for step in recorder.scans()), "nothing is sorted"
+
+
+def test_the_log_of_a_large_folder_looks_through_the_newest_commits_first(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = [commit.seq for commit in store.log(LogQuery(path=RepoPath("d7"), limit=200))]
+    assert len(expected) == 200
+    monkeypatch.setattr(history, "_FEW_PATHS", 3)
+    with Recorder(store) as recorder:
+        assert [commit.seq for commit in store.log(LogQuery(path=RepoPath("d7"), limit=200))] == expected
+    assert recorder.scans() == []
+    older = LogQuery(path=RepoPath("d7"), limit=5, before=Seq(expected[3]))
+    assert [commit.seq for commit in store.log(older)] == expected[4:9]
 
 
 def test_a_scan_would_be_noticed(store: SqliteStore) -> None:

@@ -1,0 +1,133 @@
+"""Reading history: what a question costs beside 1,000 commits and beside 100,000, as a ratio.
+
+The same file has the same fifty commits in both journals, spread evenly; all others are of other files. So
+whatever is asked of that file, or answered by its newest thirty commits, should cost the same.
+"""
+
+import itertools
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from hashlib import blake2b
+from pathlib import Path
+
+from benchlib.report import Row
+from makfs.engine.blame import blame
+from makfs.engine.comparing import compare
+from makfs.engine.stepping import log_of_address, node_steps
+from makfs.ids import AgentId, NodeUid, RepoPath, Seq
+from makfs.store.model import CommitDraft, FileChange, FileKind, FileState, LogQuery, NodeEdit, NodeText
+from makfs.store.protocol import Reader
+from makfs.store.sqlite import SqliteStore
+
+SECTION = "history"
+SMALL, LARGE = 1_000, 100_000
+OWN = 50  # commits of the file that is asked about
+FILES, NODES = 400, 20
+GOAL = 1.5  # the most that a hundred times the history may add: noise
+FILE = RepoPath("app/asked.py")
+START_NS = 1_790_000_000_000_000_000
+STEP_NS = 1_000_000_000
+
+Question = Callable[[Reader], object]
+
+
+def measure(work: Path, rounds: int) -> Iterator[Row]:
+    """Make both journals and ask the same of each."""
+    stores: dict[int, SqliteStore] = {}
+    for commits in (SMALL, LARGE):
+        folder = work / f"journal-{commits}"
+        folder.mkdir()
+        stores[commits] = SqliteStore.open(folder, large_bytes=8 << 20)
+        started = time.process_time()
+        fill(stores[commits], commits)
+        yield Row(
+            SECTION, f"one commit, of {commits:,}", "us", (time.process_time() - started) * 1e6 / commits
+        )
+    for what, ask in questions().items():
+        cost = _costs_us(stores, ask, rounds)
+        yield Row(SECTION, f"{what}, {SMALL:,} commits", "us", cost[SMALL])
+        yield Row(
+            SECTION, f"{what}, {LARGE:,} commits / {SMALL:,}", "x", cost[LARGE] / cost[SMALL], goal=GOAL
+        )
+    for store in stores.values():
+        store.close()
+
+
+def _costs_us(stores: dict[int, SqliteStore], ask: Question, rounds: int) -> dict[int, float]:
+    """Return the median cost of a question by journal, asked in turns: the machine's moods hit both alike."""
+    costs: dict[int, list[float]] = {commits: [] for commits in stores}
+    for turn in range(rounds + 1):
+        for commits, store in stores.items():
+            with store.reader() as reader:
+                ask(reader)  # the first page reads of a new connection are not the question's
+                started = time.process_time()
+                for _ in range(3):
+                    ask(reader)
+                if turn:
+                    costs[commits].append((time.process_time() - started) * 1e6 / 3)
+    return {commits: statistics.median(found) for commits, found in costs.items()}
+
+
+def questions() -> dict[str, Question]:
+    """Return what is asked."""
+    address = f"{FILE}::f7"
+    week = LogQuery(limit=30, since_ns=START_NS, until_ns=START_NS + SMALL * STEP_NS)
+    return {
+        "log": lambda reader: reader.log(LogQuery(limit=30)),
+        "log --agent, rare": lambda reader: reader.log(LogQuery(limit=30, agent=AgentId("rare"))),
+        "log --program, rare": lambda reader: reader.log(LogQuery(limit=30, program="rare")),
+        "log --since --until": lambda reader: reader.log(week),
+        "log --path, a file": lambda reader: reader.log(LogQuery(limit=30, path=FILE)),
+        "log --path, a folder": lambda reader: reader.log(LogQuery(limit=30, path=RepoPath("app"))),
+        "log --address, a node": lambda reader: log_of_address(reader, LogQuery(limit=30), address),
+        "node log": lambda reader: node_steps(reader, address, 30, Seq(1 << 62)),
+        "blame": _blame,
+        "diff of the last ten": lambda reader: compare(
+            reader, Seq(reader.head - 10), reader.head, (), by_node=False, after=None
+        ),
+    }
+
+
+def _blame(reader: Reader) -> object:
+    stretches = reversed(reader.stretches(FILE, reader.head))
+    lines = blame((each for one in stretches for each in reader.node_lists(one)), reader.texts)
+    return [reader.commit(seq) for seq in {seq for seq, _ in lines} if seq]
+
+
+def fill(store: SqliteStore, commits: int) -> None:
+    """Write a journal: every commit edits one function of one file."""
+    others = [RepoPath(f"pkg{number % 20}/mod{number}.py") for number in range(FILES)]
+    uids = itertools.count(1)
+    files = {
+        path: ([*itertools.islice(uids, NODES)], [_text(node, 0) for node in range(NODES)]) for path in others
+    }
+    files[FILE] = ([*itertools.islice(uids, NODES)], [_text(node, 0) for node in range(NODES)])
+    known: set[RepoPath] = set()
+    for number in range(commits):
+        own = number % (commits // OWN) == 0
+        path = FILE if own else others[number * 7 % FILES]
+        turn = number // (commits // OWN) if own else number
+        origin = None if path in known else _state(*files[path])
+        known.add(path)
+        node = turn % NODES
+        tiles, texts = files[path]
+        before, texts[node] = texts[node], _text(node, turn + 1)
+        edit = NodeEdit(path, "edit", "func", f"{path}::f{node}", NodeUid(tiles[node]), before, texts[node])
+        change = FileChange(path, _state(tiles, texts), origin=origin, edits=(edit,), write_through=False)
+        who = "rare" if own else f"agent{number % 8}"
+        store.commit(
+            CommitDraft(AgentId(who), START_NS + number * STEP_NS, "rare" if own else "python3", 1, (change,))
+        )
+
+
+def _text(node: int, turn: int) -> bytes:
+    return b"\n\ndef f%d(x):\n    y = x + %d\n    return y * %d\n" % (node, turn, node)
+
+
+def _state(uids: list[int], texts: list[bytes]) -> FileState:
+    data = b"".join(texts)
+    tiles = tuple(NodeText(NodeUid(uid), text) for uid, text in zip(uids, texts, strict=True))
+    return FileState(
+        FileKind.FILE, 0o644, tiles, content_hash=blake2b(data, digest_size=16).digest(), size_bytes=len(data)
+    )
