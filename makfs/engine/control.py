@@ -86,7 +86,7 @@ class Control:
         made.st_size = len(self.text(inode))
         if inside in _COMMANDS:
             made.st_mode = stat.S_IFREG | 0o644
-        elif (like := self._like(inode.view, inside)) is not None:
+        elif (source := self.source(inode)) and (like := self.core.backing.lstat(source)) is not None:
             made.st_mode = stat.S_IFREG | stat.S_IMODE(like.st_mode) & (_BITS if _is_node(inside) else 0o444)
             made.st_uid, made.st_gid = like.st_uid, like.st_gid
             made.st_atime_ns, made.st_mtime_ns, made.st_ctime_ns = (
@@ -94,12 +94,12 @@ class Control:
             )  # fmt: skip
         return made
 
-    def _like(self, view: View, inside: str) -> StatLike | None:
-        """Return the file whose mode, owner and times a node or an outline has."""
-        first, _, path = inside.partition("/")
+    def source(self, inode: Inode) -> str:
+        """Return the path of the file whose node or outline this is, "" for other control files."""
+        first, _, path = _inside(inode.path or "").partition("/")
         if first not in (_NODES, _OUTLINE):
-            return None
-        return self.core.backing.lstat(path if first == _OUTLINE else path.rpartition("/")[0])
+            return ""
+        return path if first == _OUTLINE else path.rpartition("/")[0]
 
     def names(self, inode: Inode) -> list[str]:
         """Return the names in a control folder."""

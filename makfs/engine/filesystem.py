@@ -234,6 +234,9 @@ class FileSystem(Looking):
             past = inode.realm is Realm.PAST
             if writing and past:
                 raise oserror(errno.EROFS)
+            reads = inode.view.reads_locked and flags & os.O_ACCMODE != os.O_WRONLY
+            if reads and (source := self.control.source(inode)):
+                await self.patience.readable(inode.view, source)
             if writing:
                 command = self.control.open_command(inode, flags, caller)
                 inode.opens += 1

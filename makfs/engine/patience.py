@@ -120,9 +120,9 @@ class Patience:
                 view.why = f"The role {view.role.name} of {view.agent} does not let it {what} {path}."
                 raise oserror(errno.EACCES, path)
         if view.reads_locked and access != os.O_WRONLY and realm is Realm.TRACKED:
-            await self._readable(view, path)
+            await self.readable(view, path)
 
-    async def _readable(self, view: View, path: str) -> None:
+    async def readable(self, view: View, path: str) -> None:
         """Wait until nobody else holds a write lock on a file or in it. Raises Busy."""
         locks = self._core.locks
         address = file_address(RepoPath(path))
