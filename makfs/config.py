@@ -20,8 +20,10 @@ from makfs.patterns import ShadowRules, check_glob, compile_globs, compile_shado
 from makfs.settings import (
     SECTIONS,
     AllowOther,
+    Isolation,
     MountConfig,
     OnWrite,
+    PublishConfig,
     Reads,
     Setting,
     StoreConfig,
@@ -36,10 +38,12 @@ __all__ = [
     "AgentRule",
     "AllowOther",
     "Config",
+    "Isolation",
     "MountConfig",
     "OnWrite",
     "Partial",
     "PathRule",
+    "PublishConfig",
     "Reads",
     "RoleRule",
     "StoreConfig",
@@ -63,6 +67,7 @@ class AgentRule:
     policy: OnWrite | None = None
     role: str | None = None
     reads: Reads | None = None
+    isolation: Isolation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +95,7 @@ class Config:
     store: StoreConfig = StoreConfig()
     write: WriteConfig = WriteConfig()
     view: ViewConfig = ViewConfig()
+    publish: PublishConfig = PublishConfig()
     mount: MountConfig = MountConfig()
     agents: tuple[AgentRule, ...] = ()
     paths: tuple[PathRule, ...] = ()  # a later one beats an earlier one
@@ -116,6 +122,10 @@ class Config:
     def reads_for(self, agent: AgentId) -> Reads:
         """Return what opening a file to read it does for an agent."""
         return self._rule(agent).reads or self.view.reads
+
+    def isolation_for(self, agent: AgentId) -> Isolation | None:
+        """Return what an agent's view shows of what others commit, None if nothing is said."""
+        return self._rule(agent).isolation
 
     def role_for(self, agent: AgentId) -> RoleRule | None:
         """Return the agent's role, None for an agent that may do everything."""
@@ -171,6 +181,7 @@ _RULES: Final[Mapping[str, Mapping[str, tuple[object, Setting]]]] = {
         "policy": (OnWrite.LEASE, Setting("")),
         "role": ("", Setting("")),
         "reads": (Reads.NEWEST, Setting("")),
+        "isolation": (Isolation.LIVE, Setting("")),
     },
     "path": {"on_write": (OnWrite.LEASE, Setting(""))},
     "role": {"write": ((), _PARTS), "read": ((), _PATHS), "hide": ((), _PATHS)},
@@ -309,7 +320,7 @@ def _accepted(default: object, setting: Setting) -> str:
     if isinstance(default, tuple):
         return "a list of patterns, each in quotes"
     if isinstance(default, str):
-        return "a name in quotes"
+        return f"{setting.unit or 'a name'} in quotes"
     whole = "whole number" if isinstance(default, int) else "number"
     return f"a {whole} of {setting.unit} from {setting.low:g} to {setting.high:.10g}"
 
@@ -356,6 +367,8 @@ def _comment(sentence: str) -> list[str]:
 def _toml(value: object) -> str:
     if isinstance(value, Enum):
         return f'"{value.value}"'
+    if isinstance(value, str):
+        return f'"{value}"'
     if isinstance(value, tuple):
         items = [f'"{item}"' for item in value]
         oneline = f"[{', '.join(items)}]"
@@ -374,6 +387,7 @@ _TAIL = """
 # policy = "claim"
 # reads = "locked"
 # role = "documents"
+# isolation = "snapshot"  (its view stands at one commit, with its own edits, until it is published)
 
 # What agents of a role may write and read, and what is not there for them. Patterns as in .gitignore; in
 # `write`, PATTERN::NAME is a part of a file. Left out, write and read mean everything, hide nothing.

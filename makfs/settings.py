@@ -29,6 +29,13 @@ class Reads(Enum):
     LOCKED = "locked"
 
 
+class Isolation(Enum):
+    """What a view shows of what others commit."""
+
+    LIVE = "live"
+    SNAPSHOT = "snapshot"
+
+
 class AllowOther(Enum):
     """Whether users other than the one who mounts may enter."""
 
@@ -178,6 +185,25 @@ class ViewConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class PublishConfig:
+    """What a snapshot view must pass before its edits become head."""
+
+    gate: str = _setting(
+        "",
+        "A command for sh that is run in a snapshot view before it is published, on the very tree that would "
+        "become head; unless it ends with status 0, nothing is published. Empty: none.",
+        unit="a command",
+    )
+    gate_s: float = _setting(
+        600.0,
+        "How long that command may take.",
+        unit="seconds",
+        low=1,
+        high=86400,
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class MountConfig:
     """How the file system is mounted."""
 
@@ -200,12 +226,50 @@ class MountConfig:
     )
 
 
-Section = StoreConfig | WriteConfig | ViewConfig | MountConfig
+def _check_variable(name: str) -> None:
+    if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) is None:
+        raise ValueError(f"{name!r} is not the name of a variable")
+
+
+def _check_path(path: str) -> None:
+    if not path.startswith("/") or not path.strip("/") or ".." in path.split("/"):
+        raise ValueError(f"{path!r} is not an absolute path below /")
+
+
+@dataclass(frozen=True, slots=True)
+class RunConfig:
+    """What `makfs run` lets through to the programs it starts."""
+
+    env: tuple[str, ...] = _setting(
+        (),
+        "Variables of the caller's environment that a program started by makfs run finds, beside PATH, LANG, "
+        "TERM and the like. Counts only in ~/.config/makfs/makfs.conf or a file given with --config: agents "
+        "can write the repository's.",
+        check_item=_check_variable,
+    )
+    paths: tuple[str, ...] = _setting(
+        (),
+        "Files and directories that such a program may read, beside the system's and its view. Counts only "
+        "where env does.",
+        check_item=_check_path,
+    )
+    log_bytes: int = _setting(
+        64 * _MIB,
+        "How much is kept of what such a program writes to its standard output, and as much of its errors; "
+        "the rest is dropped, and the record says so.",
+        unit="bytes",
+        low=0,
+        high=1024 * _MIB,
+    )
+
+
+Section = StoreConfig | WriteConfig | ViewConfig | PublishConfig | MountConfig
 
 SECTIONS: Final[Mapping[str, Section]] = {
     "store": StoreConfig(),
     "write": WriteConfig(),
     "view": ViewConfig(),
+    "publish": PublishConfig(),
     "mount": MountConfig(),
 }
 

@@ -297,8 +297,8 @@ def _ask(kernel: KernelApi, verb: verbs.Quick) -> object:
             return _ask_of_locks(kernel, verb)
         case verbs.Status():
             return kernel.status()
-        case verbs.AddAgent(name, policy):
-            return kernel.add_agent(agent_id(name), policy)
+        case verbs.AddAgent(name, policy, isolation):
+            return kernel.add_agent(agent_id(name), policy, isolation)
         case verbs.Nodes(path):
             return kernel.nodes(path)
         case verbs.SeqOf() | verbs.Marks() | verbs.SetMark():
@@ -327,6 +327,25 @@ def _ask_of_locks(kernel: KernelApi, verb: verbs.Release | verbs.Renew | verbs.L
             assert_never(verb)
 
 
+async def _ask_for_commit(
+    kernel: KernelApi, verb: verbs.Undo | verbs.Restore | verbs.Publish | verbs.Refresh | verbs.Discard
+) -> object:
+    """Carry out a verb that makes a commit of many paths, or prepares one."""
+    match verb:
+        case verbs.Undo(seqs, agent, since_ns, by):
+            return await kernel.undo(seqs, agent, since_ns, by)
+        case verbs.Restore(path, seq, by):
+            return await kernel.restore(path, seq, by)
+        case verbs.Publish(agent):
+            return await kernel.publish(agent)
+        case verbs.Refresh(agent):
+            return await kernel.refresh(agent)
+        case verbs.Discard(agent):
+            return await kernel.discard(agent)
+        case _:
+            assert_never(verb)
+
+
 async def _ask_and_wait(desk: Desk, verb: verbs.Long, teller: _Teller) -> object:
     """Carry out a verb that may wait."""
     match verb:
@@ -336,10 +355,8 @@ async def _ask_and_wait(desk: Desk, verb: verbs.Long, teller: _Teller) -> object
             return await desk.kernel.check(teller)
         case verbs.Claim(agent, mode, addresses, wait_s, lease_s):
             return await desk.kernel.claim(agent, mode, addresses, wait_s, lease_s)
-        case verbs.Undo(seqs, agent, since_ns, by):
-            return await desk.kernel.undo(seqs, agent, since_ns, by)
-        case verbs.Restore(path, seq, by):
-            return await desk.kernel.restore(path, seq, by)
+        case verbs.Undo() | verbs.Restore() | verbs.Publish() | verbs.Refresh() | verbs.Discard():
+            return await _ask_for_commit(desk.kernel, verb)
         case verbs.ApplyRefusal(number):
             return await desk.kernel.apply_refusal(number)
         case verbs.RemoveAgent(name, force):

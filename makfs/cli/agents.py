@@ -17,15 +17,25 @@ def agent() -> None:
 
 
 @agent.command(
-    "add", epilog="\b\nExamples:\n  makfs agent add carol dave\n  makfs agent add --on-write claim planner"
+    "add",
+    epilog="\b\nExamples:\n  makfs agent add carol dave\n  makfs agent add --on-write claim planner\n"
+    "  makfs agent add --isolation snapshot erin",
 )
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
 @click.option(
     "--on-write", metavar="POLICY", help="What its writes do: lease, merge or claim (see makfs.conf)."
 )
+@click.option(
+    "--isolation",
+    type=click.Choice(("live", "snapshot")),
+    help="live: it shows every commit at once. snapshot: it stands at one commit, with its own edits, until "
+    "they are published. Default: what it was, else live.",
+)
 @json_option
 @click.pass_context
-def add(context: click.Context, names: tuple[str, ...], on_write: str | None, as_json: bool) -> None:
+def add(
+    context: click.Context, names: tuple[str, ...], on_write: str | None, isolation: str | None, as_json: bool
+) -> None:
     """Make a view for each NAME; print where it is."""
     from makfs.cli.text import printable
     from makfs.engine.api import AgentStatus
@@ -37,7 +47,7 @@ def add(context: click.Context, names: tuple[str, ...], on_write: str | None, as
     for name in names:
         agent_id(name)
     with client(context) as daemon:
-        made = [daemon.ask(AddAgent(name, on_write)) for name in names]
+        made = [daemon.ask(AddAgent(name, on_write, isolation)) for name in names]
     if as_json:
         print_json(made)
     else:
@@ -73,5 +83,5 @@ def list_agents(context: click.Context, as_json: bool) -> None:
         print_json(data["agents"])
         return
     agents = from_json(KernelStatus, data).agents
-    rows = [(each.agent, each.policy, str(each.commits), each.view) for each in agents]
-    print_lines(table(("AGENT", "ON WRITE", "COMMITS", "VIEW"), rows, right=(2,)))
+    rows = [(each.agent, each.policy, each.isolation, str(each.commits), each.view) for each in agents]
+    print_lines(table(("AGENT", "ON WRITE", "ISOLATION", "COMMITS", "VIEW"), rows, right=(3,)))

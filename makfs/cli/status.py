@@ -10,6 +10,8 @@ from makfs.cli.common import client, json_option, print_json, print_lines
 if TYPE_CHECKING:
     from makfs.engine.api import AgentStatus, KernelStatus
 
+_SHOWN = 10
+
 
 @click.command(
     epilog="\b\nExamples:\n  makfs status\n  makfs -C ./repo status --json",
@@ -53,11 +55,31 @@ def render_status(kernel: "KernelStatus", now_ns: int) -> Iterator[str]:
             yield ""
             yield f"{each.agent} has not committed yet:"
             yield from (f"  {printable(path)}" for path in each.staged)
+    for each in kernel.agents:
+        if each.isolation == "snapshot":
+            yield from _snapshot(each)
     for heading, sentences in (("Not yet written through:", kernel.owed), ("Warnings:", kernel.warnings)):
         if sentences:
             yield ""
             yield click.style(heading, bold=True)
             yield from (f"  {printable(sentence)}" for sentence in sentences)
+
+
+def _snapshot(each: "AgentStatus") -> Iterator[str]:
+    """Return what is to be said of a snapshot view."""
+    from makfs.cli.text import printable
+
+    behind = f"{each.behind} behind the newest" if each.behind else "the newest"
+    changed = f"{len(each.changed)} paths changed and not published" if each.changed else "nothing changed"
+    yield ""
+    yield f"{each.agent} is a snapshot of commit {each.at}, {behind}; {changed}{':' if each.changed else '.'}"
+    for path in each.changed[:_SHOWN]:
+        yield f"  {printable(path)}"
+    if len(each.changed) > _SHOWN:
+        yield f"  and {len(each.changed) - _SHOWN} more"
+    if each.conflicts:
+        yield f"Publishing {each.agent} would be refused: head has changed, too,"
+        yield from (f"  {printable(address)}" for address in each.conflicts[:_SHOWN])
 
 
 def _row(each: "AgentStatus", now_ns: int) -> tuple[str, ...]:

@@ -22,6 +22,11 @@ class AgentStatus:
     commits: int  # since the mount
     refusals: int  # since the mount
     last_activity_ns: int  # wall clock, 0: never
+    isolation: str = "live"  # or "snapshot"; the rest is of snapshot views
+    at: Seq = Seq(0)  # the commit it stands at
+    behind: int = 0  # commits since then
+    changed: tuple[str, ...] = ()  # paths that it changed and has not published
+    conflicts: tuple[str, ...] = ()  # addresses that head changed too, so that publishing would be refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +117,15 @@ class Reverted:
 
 
 @dataclass(frozen=True, slots=True)
+class Published:
+    """What became of a snapshot view's edits."""
+
+    seq: Seq | None  # the commit that has them; None: there was nothing to commit
+    paths: tuple[RepoPath, ...]  # published, kept on top of the newer commit, or dropped
+    at: Seq  # the commit it stands at now
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """One finding of fsck."""
 
@@ -134,7 +148,9 @@ class KernelApi(Protocol):
 
     def status(self) -> KernelStatus: ...
 
-    def add_agent(self, name: str, policy: str | None = None) -> AgentStatus: ...
+    def add_agent(
+        self, name: str, policy: str | None = None, isolation: str | None = None
+    ) -> AgentStatus: ...
 
     async def remove_agent(self, name: str, force: bool = False) -> None: ...
 
@@ -205,6 +221,21 @@ class KernelApi(Protocol):
 
     async def restore(self, path: str, seq: int, by: str | None = None) -> Reverted:
         """Make a path, and all below it, what it was after a commit. Raises NotFound, NotKept, Busy."""
+        ...
+
+    async def publish(self, agent: str) -> Published:
+        """Merge a snapshot view's edits onto head, all or none, in one commit, and let it stand there.
+
+        Raises NotFound, and Busy naming the clashes, the holder, or what the gate command said.
+        """
+        ...
+
+    async def refresh(self, agent: str) -> Published:
+        """Let a snapshot view stand at head, its edits merged, all or none. Raises NotFound, Busy."""
+        ...
+
+    async def discard(self, agent: str) -> Published:
+        """Drop a snapshot view's edits, and let it stand at head. Raises NotFound, Busy."""
         ...
 
     async def check(self, progress: Progress) -> Sequence[Finding]: ...

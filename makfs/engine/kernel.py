@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import trio
 
@@ -25,6 +26,7 @@ from makfs.engine.api import (
     LockState,
     NodeRow,
     Progress,
+    Published,
     Reverted,
 )  # fmt: skip
 from makfs.engine.backing import STATE_DIR, Backing
@@ -41,13 +43,14 @@ from makfs.engine.inodes import InodeTable
 from makfs.engine.locking import Locks
 from makfs.engine.names import Names
 from makfs.engine.nodes import head_source
+from makfs.engine.publishing import Publishing
 from makfs.engine.recover import recover
 from makfs.engine.revert import Revert
 from makfs.engine.tend import Tender
 from makfs.engine.views import View
-from makfs.errors import ConfigError, MakfsError, MountError, NotFound
+from makfs.errors import Busy, ConfigError, MakfsError, MountError, NotFound
 from makfs.ids import AgentId, RepoPath, Seq
-from makfs.settings import OnWrite
+from makfs.settings import Isolation, OnWrite
 from makfs.store.model import Commit, CommitDetail, LogQuery, Refusal
 from makfs.store.sqlite import SqliteStore
 from makfs.syntax import address, lines, split
@@ -74,6 +77,7 @@ class Kernel:
                 f"{recovered} writes that a crash had left undone were finished at the start."
             )
         self.fs: FileSystem | None = None
+        self.publishing: Publishing | None = None
         self.outbox: Outbox | None = None
         self._ready = trio.Event()
         self._watcher: Watcher | None = None
@@ -107,6 +111,7 @@ class Kernel:
         """Connect a transport; return the operations it serves."""
         self.outbox = Outbox(notifier)
         self.fs = FileSystem(self.core, self.data, self.names, self.agents, self.outbox)
+        self.publishing = Publishing(self.fs, self.agents.stands, self.mountpoint)
         self._ready.set()
         return self.fs
 
@@ -196,15 +201,28 @@ class Kernel:
             commits=view.commits,
             refusals=view.refusals,
             last_activity_ns=view.last_activity_ns,
+            **self._standing(view),
         )
 
-    def add_agent(self, name: str, policy: str | None = None) -> AgentStatus:
+    def _standing(self, view: View) -> dict[str, Any]:
+        """Return what a status says of a snapshot view alone."""
+        if view.stand is None or self.publishing is None:
+            return {}
+        state = self.publishing.state(view, view.stand)
+        return {
+            "isolation": "snapshot", "at": view.stand.at, "behind": state.behind,
+            "changed": state.changed, "conflicts": state.conflicts,
+        }  # fmt: skip
+
+    def add_agent(self, name: str, policy: str | None = None, isolation: str | None = None) -> AgentStatus:
         """Make a view for an agent. Raises BadName, Busy."""
         try:
-            view = self.agents.add(name, None if policy is None else _policy(policy))
+            view = self.agents.add(
+                name,
+                None if policy is None else _policy(policy),
+                None if isolation is None else _isolation(isolation),
+            )
         except FileExistsError:
-            from makfs.errors import Busy
-
             raise Busy(f"There is an agent {name} already.") from None
         return self._agent_status(view)
 
@@ -306,6 +324,8 @@ class Kernel:
         view = self.agents.by_name.get(refusal.agent)
         if view is None or self.fs is None:
             raise NotFound(f"Refusal {number} is of {refusal.agent}, and there is no such agent now.")
+        if view.stand is not None:
+            raise Busy(f"The view of {refusal.agent} is a snapshot by now: its writes take no part in head.")
         return await apply(self.fs, view, refusal)
 
     # ---- going back
@@ -323,6 +343,24 @@ class Kernel:
     def _revert(self) -> Revert:
         assert self.fs is not None, "verbs come after `attach`"
         return Revert(self.fs)
+
+    # ---- snapshot views
+
+    async def publish(self, agent: str) -> Published:
+        """Merge a snapshot view's edits onto head."""
+        return await self._publishing().publish(agent)
+
+    async def refresh(self, agent: str) -> Published:
+        """Let a snapshot view stand at head, its edits kept."""
+        return await self._publishing().refresh(agent)
+
+    async def discard(self, agent: str) -> Published:
+        """Drop a snapshot view's edits."""
+        return await self._publishing().discard(agent)
+
+    def _publishing(self) -> Publishing:
+        assert self.publishing is not None, "verbs come after `attach`"
+        return self.publishing
 
     async def check(self, progress: Progress) -> Sequence[Finding]:
         """Check the store and the tree."""
@@ -355,6 +393,15 @@ def _policy(text: str) -> OnWrite:
     except ValueError:
         accepted = ", ".join(each.value for each in OnWrite)
         raise ConfigError(f"{text!a} is not something a write can do; accepted: {accepted}.") from None
+
+
+def _isolation(text: str) -> Isolation:
+    """Return an isolation by its name. Raises ConfigError."""
+    try:
+        return Isolation(text)
+    except ValueError:
+        accepted = ", ".join(each.value for each in Isolation)
+        raise ConfigError(f"{text!a} is no isolation of a view; accepted: {accepted}.") from None
 
 
 def _exclude_from_git(backing: Backing) -> None:

@@ -253,6 +253,7 @@ class Real:
 
     def rmdir(self, view: View, path: str, realm: Realm) -> None:
         """Remove an empty folder."""
+        real = ""
         if realm is Realm.SNAP:
             self.may_change(view, realm)
             st = self._look(view, path)
@@ -268,7 +269,7 @@ class Real:
         else:
             self._keep(view, path, real)
         if realm is Realm.GIT:
-            os.rmdir(real)
+            os.rmdir(self.core.backing.at(path))
         else:
             upper = self.upper(view)
             upper.hide(path)

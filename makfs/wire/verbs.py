@@ -27,6 +27,7 @@ class AddAgent:
     verb: ClassVar[str] = "agent-add"
     name: str
     policy: str | None = None
+    isolation: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +242,30 @@ class Why:
 
 
 @dataclass(frozen=True, slots=True)
+class Publish:
+    """Merge a snapshot view's edits onto head, all or none: Published. May wait."""
+
+    verb: ClassVar[str] = "publish"
+    agent: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refresh:
+    """Let a snapshot view stand at head, its edits kept: Published. May wait."""
+
+    verb: ClassVar[str] = "refresh"
+    agent: str
+
+
+@dataclass(frozen=True, slots=True)
+class Discard:
+    """Drop a snapshot view's edits: Published. May wait."""
+
+    verb: ClassVar[str] = "discard"
+    agent: str
+
+
+@dataclass(frozen=True, slots=True)
 class Check:
     """Check the store and the tree, with progress: list of Finding."""
 
@@ -264,7 +289,10 @@ Quick = (
 )  # fmt: skip
 """Answered at once."""
 
-Long = History | RemoveAgent | Undo | Restore | ApplyRefusal | Claim | Check | Unmount
+Long = (
+    History | RemoveAgent | Undo | Restore | Publish | Refresh | Discard | ApplyRefusal | Claim | Check
+    | Unmount
+)  # fmt: skip
 """These may wait; cancelled when the client goes away."""
 
 Verb = Quick | Long

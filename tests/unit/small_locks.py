@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import trio
 
-from makfs.engine.api import Applied, ClaimRow, LockRow, LockState, Reverted, WaitRow
+from makfs.engine.api import Applied, ClaimRow, LockRow, LockState, Published, Reverted, WaitRow
 from makfs.errors import Busy, NotFound, Refused
 from makfs.ids import Address, AgentId, RepoPath, Seq
 from makfs.locks import NotHeld, lineage
@@ -121,6 +121,20 @@ class SmallLocks:
     def why(self, agent: str) -> str:
         self._known(agent)
         return f"No write of {agent} was refused.\n"
+
+    async def publish(self, agent: str) -> Published:
+        await trio.lowlevel.checkpoint()
+        self._known(agent)
+        return Published(Seq(4), (RepoPath("a.py"),), Seq(4))
+
+    async def refresh(self, agent: str) -> Published:
+        await trio.lowlevel.checkpoint()
+        self._known(agent)
+        return Published(None, (RepoPath("a.py"),), Seq(4))
+
+    async def discard(self, agent: str) -> Published:
+        await trio.lowlevel.checkpoint()
+        raise Busy(f"The view of {agent} is live: what it writes is published at once.")
 
     async def undo(
         self, seqs: Sequence[int], agent: str | None = None, since_ns: int = 0, by: str | None = None

@@ -41,7 +41,7 @@ class SmallKernel(SmallLocks):
     def status(self) -> KernelStatus:
         return KernelStatus("/r\udcff", "/m", 1, "0", 0, Seq(3), tuple(self.agents), (), (), 9)
 
-    def add_agent(self, name: str, policy: str | None = None) -> AgentStatus:
+    def add_agent(self, name: str, policy: str | None = None, isolation: str | None = None) -> AgentStatus:
         if any(each.agent == name for each in self.agents):
             raise Busy(f"there is an agent {name} already")
         made = AgentStatus(AgentId(name), f"/m/{name}", policy or "merge", 0, (), 0, 0, 0)
