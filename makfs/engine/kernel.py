@@ -112,6 +112,7 @@ class Kernel:
         self.outbox = Outbox(notifier)
         self.fs = FileSystem(self.core, self.data, self.names, self.agents, self.outbox)
         self.publishing = Publishing(self.fs, self.agents.stands, self.mountpoint)
+        self.fs.control.orders = {"publish": self.publishing.publish, "refresh": self.publishing.refresh}
         self._ready.set()
         return self.fs
 
