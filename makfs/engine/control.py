@@ -3,7 +3,6 @@
     agent, why, log      who the view is; what it should know; the newest commits
     locks, queue         who holds and waits for what; this agent's own requests
     claim, release       commands, a line each; reading shows what this agent holds
-    publish, refresh     in a snapshot view: orders, given by any line (no nodes/ and outline/ there)
     refused/N/           a refused write: its `file`, the `reason`, the `diff`
     nodes/PATH/QUALNAME  one node of a source file: read it, write it, as if it were a file
     outline/PATH         the signatures of a source file
@@ -28,7 +27,6 @@ from makfs.engine.handles import CommandHandle
 from makfs.engine.inodes import Inode, MadeStat, Realm, StatLike
 from makfs.engine.names import oserror
 from makfs.engine.nodefiles import NodeFiles
-from makfs.engine.orders import ORDERS, Carry, Order, standing
 from makfs.engine.patience import Patience
 from makfs.engine.procs import Caller
 from makfs.engine.sources import Sources
@@ -39,8 +37,7 @@ from makfs.store.model import LogQuery, Refusal
 TOP = ".makfs"
 _REFUSED, _NODES, _OUTLINE = "refused", "nodes", "outline"
 _FILES = ("agent", "claim", "locks", "log", "queue", "release", "why")
-_COMMANDS = ("claim", "release", *ORDERS)
-_CHANGING = frozenset(_FILES) - {"agent"}
+_COMMANDS = ("claim", "release")
 _PARTS = ("diff", "file", "reason")
 _MOST_DETACHED = 100
 _BITS = 0o666
@@ -54,9 +51,7 @@ class Control:
         self._claims = claims
         self._sources = Sources(core)
         self._nodes = NodeFiles(core, self._sources, corridor, patience)
-        self.orders: dict[str, Carry] = {}  # of snapshot views, by name
-        self._detached: dict[Inode, str] = {}  # by inode, the name it had
-        self._retrying: set[int] = set()  # threads that were told to look the name up again
+        self._detached: set[Inode] = set()
 
     # ---- look-up
 
@@ -112,9 +107,7 @@ class Control:
             return []
         inside = _inside(inode.path)
         if not inside:
-            return sorted(
-                [*_FILES, _REFUSED, *(ORDERS if inode.view.stand is not None else (_NODES, _OUTLINE))]
-            )
+            return sorted([*_FILES, _REFUSED, _NODES, _OUTLINE])
         first, _, path = inside.partition("/")
         if first == _NODES and self._sources.is_file(inode.view, path):
             return self._sources.qualnames(inode.view, path)
@@ -131,7 +124,7 @@ class Control:
         first, _, rest = inside.partition("/")
         if first == _REFUSED:
             return self._refusal(view, rest) is not None
-        if first not in (_NODES, _OUTLINE) or view.stand is not None:
+        if first not in (_NODES, _OUTLINE):
             return False
         return self._sources.is_folder(view, rest) or (first == _NODES and self._sources.is_file(view, rest))
 
@@ -155,11 +148,9 @@ class Control:
     def _text(self, view: View, inside: str) -> bytes | None:
         if inside in _FILES:
             return self._file(view, inside)
-        if inside in ORDERS and view.stand is not None:
-            return standing(view)
         first, _, rest = inside.partition("/")
         if first in (_NODES, _OUTLINE):
-            return self._of_source(view, first, rest) if view.stand is None else None
+            return self._of_source(view, first, rest)
         number, _, part = rest.partition("/")
         if first != _REFUSED or part not in _PARTS or (refusal := self._refusal(view, number)) is None:
             return None
@@ -213,34 +204,14 @@ class Control:
                 self._claims, inode, lambda: self._file(inode.view, "claim"), lambda: self._detach(inode)
             )
         if inside == "release":
-            return commands.releasing(self._claims, inode, lambda: self._file(view, "release"))
-        if inside in ORDERS and inside in self.orders:
-            self._detach(inode)
-            return Order(inode, inside, self.orders[inside])
-        if _is_node(inside):
-            return self._nodes.open(inode, self.source(inode), inside.rpartition("/")[2], flags, caller)
-        view.why = f"{path or TOP} only tells; .makfs/claim, .makfs/release and .makfs/nodes/ are written."
-        raise oserror(errno.EPERM, path or "")
-
-    def _detach(self, inode: Inode) -> None:
-        """Let the next to open the file have an inode of its own (Y3)."""
-        self._detached = {each: path for each, path in self._detached.items() if not each.idle}
-        if inode.path is not None and len(self._detached) < _MOST_DETACHED:
-            self._detached[inode] = inode.path
-            inode.view.orphan(inode)
-
-    def _name_again(self, inode: Inode, caller: Caller) -> None:
-        """Send who opens an inode without its name to the one that has it. Raises ESTALE.
-
-        That makes the kernel look the name up again, once: so it is raised once.
-        """
-        if inode in self._detached and caller.tid not in self._retrying:
-            self._retrying.add(caller.tid)
-            raise oserror(errno.ESTALE, self._detached[inode])
-        self._retrying.discard(caller.tid)
-
-    def _path(self, inode: Inode) -> str | None:
-        return inode.path or self._detached.get(inode)
+            return commands.releasing(self._claims, inode, lambda: self._file(inode.view, "release"))
+        if inside is not None and _is_node(inside):
+            path, _, name = inside.partition("/")[2].rpartition("/")
+            return self._nodes.open(inode, path, name, flags, caller)
+        inode.view.why = (
+            f"{inode.path} only tells; .makfs/claim, .makfs/release and .makfs/nodes/ are written."
+        )
+        raise oserror(errno.EPERM, inode.path or "")
 
     def truncate(self, inode: Inode) -> None:
         """Cut a file that nobody has open: nothing for a command, EPERM for all else."""
