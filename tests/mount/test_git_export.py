@@ -3,13 +3,14 @@
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.mount.hands import Hand
-from tests.mount.mounted import Mounted, listing
+from tests.mount.mounted import PACKAGES, Mounted, listing
 from tests.unit.gitlog_makers import IDENTITY
 
 pytestmark = pytest.mark.mount
@@ -88,6 +89,45 @@ def test_every_exported_tree_is_what_the_mount_shows(mounted: Mounted, hand: Han
         "author alice",
         "author bob",
     }
+
+
+def test_exports_while_agents_write_change_nothing_of_what_is_exported(mounted: Mounted, hand: Hands) -> None:
+    """Each file is met for the first time while an export reads the disk."""
+    mounted.stop()
+    for number in range(40):
+        (mounted.repo / f"f{number}").write_bytes(b"before\n")
+    mounted.start()
+    alice, bob = hand(), hand()
+    alice.write(mounted.alice / "start", b"1\n")
+    for number in range(40):
+        command: list[str | Path] = [
+            sys.executable,
+            "-P",
+            "-m",
+            "makfs.cli",
+            "-C",
+            mounted.repo,
+            "git",
+            "export",
+        ]
+        exporter = None
+        if number % 5 == 0:
+            exporter = subprocess.Popen(
+                command, env={**os.environ, "PYTHONPATH": PACKAGES}, stdout=subprocess.DEVNULL
+            )
+        while True:
+            alice.write(mounted.alice / f"f{number}", b"alice\n")
+            bob.do("rename", mounted.bob / f"f{number}", mounted.bob / f"g{number}")
+            if exporter is None or exporter.poll() is not None:
+                break
+            bob.do("rename", mounted.bob / f"g{number}", mounted.bob / f"f{number}")
+        assert exporter is None or exporter.returncode == 0
+    mounted.makfs("git", "export")
+    commits = git(mounted.repo, "rev-list", "--reverse", "refs/makfs/log").decode().split()
+    assert len(commits) == json.loads(mounted.makfs("log", "--json", "-n", "1"))[0]["seq"] + 1
+    for seq in {0, 1, *range(2, len(commits), 17), len(commits) - 1}:
+        assert seen_by_git(mounted.repo, commits[seq]) == shown_at(mounted, seq, is_ignored), seq
+    git(mounted.repo, "fsck", "--strict", "--full")
 
 
 def test_commits_for_each_agent_are_seen_in_every_view(mounted: Mounted, hand: Hands) -> None:

@@ -1,4 +1,4 @@
-"""G1, G2, G3, O1, N1, T1, T2, Y1: the exported log, with git itself as the judge."""
+"""G1, G2, G3, M1, O1, N1, T1, T2, Y1: the exported log, with git itself as the judge."""
 
 import os
 import subprocess
@@ -193,6 +193,7 @@ def test_large_files_are_told_of(repo: Repository) -> None:
 
 
 def test_messages_and_people(repo: Repository) -> None:
+    """M1"""
     names = tuple(f"f{number}" for number in range(25))
     repo.commit({"app.py": text(b"1\n")}, names=("f", "K.m"))
     repo.commit({"app.py": text(b"2\n")}, agent=BOB, names=names, program="x\nMakfs-Agent: eve")
