@@ -28,13 +28,13 @@ from makfs.locks import (
     Decision,
     Event,
     Grant,
-    LockTable,
     Mode,
     NotHeld,
     Waiter,
     What,
 )  # fmt: skip
 from makfs.locks.address import RESOURCE
+from makfs.locks.recorded import RecordedTable
 from makfs.locks.rows import Row, grant_row, waiter_rows
 from makfs.locks.values import listed
 from makfs.settings import OnWrite
@@ -126,7 +126,8 @@ class Locks:
         self._kept_until: dict[tuple[AgentId, Address], int] = {}
         self.patient = False  # who carries out the work of this moment may wait
         self.verdict = ""  # or has waited in vain: why
-        self.table, events = LockTable.from_rows(store.lock_rows(), now_ns=self.now_ns())
+        self.table, events = RecordedTable.from_rows(store.lock_rows(), now_ns=self.now_ns())
+        self.table.record = store.record_lock
         self._happened(events)
 
     def now_ns(self) -> int:

@@ -151,9 +151,10 @@ def _in_the_way(
 
 def _is_another(core: Core, tree: _Tree, path: str, seq: Seq, there: Thing) -> bool:
     """Tell whether what is at a path is not the file that a commit moved there, and does not say the same."""
-    if path in tree.changed or there == past_thing(core, path, seq):
+    origin = tree.moved.get(path, path)
+    if origin is None or there == past_thing(core, path, seq):
         return False
-    then, now = core.store.revision(RepoPath(path), seq), core.store.revision(RepoPath(path))
+    then, now = core.store.revision(RepoPath(path), seq), core.store.revision(RepoPath(origin))
     return then is not None and now is not None and then.file != now.file
 
 

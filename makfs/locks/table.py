@@ -25,6 +25,7 @@ Sources: Gray and Reuter, Transaction Processing, 1993, ch. 7-8; Gray and Cherit
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from heapq import heappop, heappush
+from typing import Self
 
 from makfs.ids import Address, AgentId
 from makfs.locks import graph
@@ -342,7 +343,7 @@ class LockTable(Looking):
     @classmethod
     def from_rows(
         cls, rows: Rows, *, now_ns: int, shift_ns: int = 0, aging_ns: int = 1_000_000_000
-    ) -> tuple["LockTable", tuple[Event, ...]]:
+    ) -> tuple[Self, tuple[Event, ...]]:
         """Return the table of these rows, and what ended meanwhile. Raise BadRows if they cannot be.
 
         `shift_ns` is added to every time, for a clock that started anew.

@@ -71,9 +71,23 @@ def _add_marks(database: Database) -> None:
     database.conn.execute("CREATE INDEX journal_by_time ON journal (time_ns, seq)")
 
 
+def _add_lock_events(database: Database) -> None:
+    database.conn.execute("""
+        CREATE TABLE lock_event (
+            number INTEGER PRIMARY KEY,
+            now_ns INTEGER NOT NULL,
+            call TEXT NOT NULL,
+            agent ANY NOT NULL,
+            arguments TEXT NOT NULL,
+            outcome ANY NOT NULL
+        ) STRICT
+    """)
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     Migration(2, "locks are kept", _add_locks),
     Migration(3, "commits have names, and are found by time and program", _add_marks),
+    Migration(4, "what the lock table was asked is kept for a time", _add_lock_events),
 )
 """Version 1 is the first; steps 2, 3 ... stand here."""
 

@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from makfs.ids import AgentId, NodeUid, RepoPath, Seq
+from makfs.locks.recorded import Call
 from makfs.locks.rows import Row, Rows
 from makfs.store.model import (
     Commit,
@@ -170,6 +171,10 @@ class Store(Protocol):
         the newest numbers given out. Raises BadName for an address that no file can have; then nothing of
         the call is kept. Cost: some microseconds, nothing on the disk before the next transaction.
         """
+        ...
+
+    def record_lock(self, call: Call) -> None:
+        """Keep what the lock table was asked and answered; lazily, the newest 100,000 calls."""
         ...
 
     def write_lazies(self) -> None:

@@ -1,4 +1,4 @@
--- The store of one repository, version 3. SQLite 3.37 or newer (STRICT), WAL, application_id 'makf'.
+-- The store of one repository, version 4. SQLite 3.37 or newer (STRICT), WAL, application_id 'makf'.
 --
 -- The invariants J1-J7 are spelled out in makfs/store/model.py; checking.py reads them all back.
 --
@@ -147,6 +147,17 @@ CREATE TABLE lock_waiter (
     place        INTEGER NOT NULL,  -- order among the request's claims, with gaps
     PRIMARY KEY (ticket, address)
 ) STRICT, WITHOUT ROWID;
+
+-- What the lock table was asked and what it answered, the newest 100,000 calls, to be asked again by
+-- `makfs replay --locks`. Written with some later transaction: a crash forgets the newest.
+CREATE TABLE lock_event (
+    number    INTEGER PRIMARY KEY,  -- grows by one
+    now_ns    INTEGER NOT NULL,     -- the locks' clock after the call
+    call      TEXT NOT NULL,        -- the table's method; 'start': the table as rows, where a replay may begin
+    agent     ANY NOT NULL,         -- '' if of nobody
+    arguments TEXT NOT NULL,        -- JSON object, ASCII
+    outcome   ANY NOT NULL          -- words for people and a hash of the whole answer; '' of 'start'
+) STRICT;
 
 -- Names that people gave to commits (J7).
 CREATE TABLE mark (

@@ -1,8 +1,9 @@
 """`makfs.store.protocol.Store` on SQLite: one file `store.db`, one writing connection, WAL.
 
 S1  A transaction happens whole in the database and in memory, or in neither.
-S2  What is lazy (`effects_done`, `set_inode_exception`, `keep_locks`) is seen at once here, and reaches the
-    disk with the next transaction or `write_lazies`; a crash before that forgets it, which only repeats work.
+S2  What is lazy (`effects_done`, `set_inode_exception`, `keep_locks`, `record_lock`) is seen at once here and
+    reaches the disk with a later transaction or `write_lazies`; a crash before that forgets it, which only
+    repeats work.
 
 The caller sees to it that two threads never use one store at the same time. `sync`, `maintain`, `check` and
 `reader` are exempt: they use connections of their own, so workers may run them beside a commit.
@@ -14,12 +15,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from makfs.ids import AgentId, NodeUid, RepoPath, Seq
+from makfs.locks.recorded import Call
 from makfs.locks.rows import Row, Rows
 from makfs.store import history, marks, reading
 from makfs.store import refusals as refused
 from makfs.store.checking import Progress, check_file
 from makfs.store.connection import FILE_NAME, open_database, suppress_full, translated
 from makfs.store.keys import name_key, words, words_key
+from makfs.store.lockevents import LockEvents
 from makfs.store.locks import KeptLocks
 from makfs.store.model import (
     Commit,
@@ -52,7 +55,7 @@ class SqliteStore:
         self._database = open_database(directory)
         self._connection: sqlite3.Connection = self._database.conn
         try:
-            self._memory, self._locks = self._remember()
+            self._memory, self._locks, self._lock_events = self._remember()
         except BaseException:
             self._database.close()
             raise
@@ -67,17 +70,19 @@ class SqliteStore:
         return cls(directory, large_bytes=large_bytes)
 
     @translated
-    def _remember(self) -> tuple[Memory, KeptLocks]:
-        return Memory(read_marks(self._connection)), KeptLocks(self._connection)
+    def _remember(self) -> tuple[Memory, KeptLocks, LockEvents]:
+        connection = self._connection
+        return Memory(read_marks(connection)), KeptLocks(connection), LockEvents(connection)
 
     @contextmanager
-    def _transaction(self) -> Generator[Batch]:
+    def _transaction(self, *, everything: bool = False) -> Generator[Batch]:
         """Run one write transaction, whole or not at all, here and on the disk (S1)."""
         batch = Batch.begin(self._connection, self._memory, self._large_bytes)
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             yield batch
             self._write_lazies()
+            self._lock_events.write(self._connection, everything=everything)
             self._connection.execute("COMMIT")
         except BaseException:
             with suppress(sqlite3.Error):  # some errors have rolled back already
@@ -86,6 +91,7 @@ class SqliteStore:
         self._unsynced = True
         self._memory.adopt(batch)
         self._locks.written()
+        self._lock_events.written()
         self._done.clear()
         self._changed_exceptions.clear()
 
@@ -104,8 +110,8 @@ class SqliteStore:
                 )
 
     def _run_lazies(self) -> None:
-        if self._done or self._changed_exceptions or self._locks.is_lazy:
-            with self._transaction():
+        if self._done or self._changed_exceptions or self._locks.is_lazy or self._lock_events.is_lazy:
+            with self._transaction(everything=True):
                 pass
 
     # -- commits
@@ -212,6 +218,12 @@ class SqliteStore:
     ) -> None:
         """Put and remove grants and waiters (S2); see `Store.keep_locks`."""
         self._locks.keep(fence, ticket, grants, gone, waiters, left)
+
+    @translated
+    def record_lock(self, call: Call) -> None:
+        """Keep what the lock table was asked (S2)."""
+        if self._lock_events.record(call):
+            self._run_lazies()
 
     # -- history
 
