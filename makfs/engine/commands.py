@@ -90,11 +90,15 @@ class Lines:
     """An open control file that takes commands: bytes count in the order they come, wherever they are put."""
 
     def __init__(
-        self, inode: Inode, carry_out: Callable[[str], Awaitable[None]], shown: Callable[[], bytes]
+        self,
+        inode: Inode,
+        name: str,
+        carry_out: Callable[[str], Awaitable[None]],
+        shown: Callable[[], bytes],
     ) -> None:
         self.inode = inode
         self._view = inode.view
-        self._name = os.path.basename(inode.path or "")
+        self._name = name
         self._carry_out = carry_out
         self._shown = shown
         self._text = b""
@@ -152,16 +156,15 @@ class Lines:
         return f"Refused .makfs/{self._name}: {which}{line[:200]!a}: {error}{before}"
 
 
-def claiming(claims: Claims, inode: Inode, shown: Callable[[], bytes], begin: Callable[[], None]) -> Lines:
-    """Open `claim`. `begin` is called before each line that may wait."""
+def claiming(claims: Claims, inode: Inode, shown: Callable[[], bytes]) -> Lines:
+    """Open `claim`."""
     agent = inode.view.agent
 
     async def carry_out(line: str) -> None:
         asked = parse_claim(line)
-        begin()
         await claims.claim(agent, asked.mode, asked.addresses, asked.wait_s, asked.lease_s)
 
-    return Lines(inode, carry_out, shown)
+    return Lines(inode, "claim", carry_out, shown)
 
 
 def releasing(claims: Claims, inode: Inode, shown: Callable[[], bytes]) -> Lines:
@@ -171,4 +174,4 @@ def releasing(claims: Claims, inode: Inode, shown: Callable[[], bytes]) -> Lines
     async def carry_out(line: str) -> None:
         claims.release(agent, parse_release(line))
 
-    return Lines(inode, carry_out, shown)
+    return Lines(inode, "release", carry_out, shown)

@@ -3,13 +3,14 @@
     agent, why, log      who the view is; what it should know; the newest commits
     locks, queue         who holds and waits for what; this agent's own requests
     claim, release       commands, a line each; reading shows what this agent holds
+    publish, refresh     in a snapshot view: orders, given by any line (no nodes/ and outline/ there)
     refused/N/           a refused write: its `file`, the `reason`, the `diff`
     nodes/PATH/QUALNAME  one node of a source file: read it, write it, as if it were a file
     outline/PATH         the signatures of a source file
 
 Y2  Nothing can be made, renamed or removed here; what is bad changes nothing and is told in `why`.
-Y3  Whoever waits in `claim` keeps nobody from opening it: its inode gives up its name first, for the kernel
-    locks an inode that is written.
+Y3  Whoever waits in `claim` keeps nobody from opening it: the kernel locks an inode that is written, so each
+    that is opened for writing gives its name to a new one.
 """
 
 import errno
@@ -27,6 +28,7 @@ from makfs.engine.handles import CommandHandle
 from makfs.engine.inodes import Inode, MadeStat, Realm, StatLike
 from makfs.engine.names import oserror
 from makfs.engine.nodefiles import NodeFiles
+from makfs.engine.orders import ORDERS, Carry, Order, standing
 from makfs.engine.patience import Patience
 from makfs.engine.procs import Caller
 from makfs.engine.sources import Sources
@@ -37,7 +39,8 @@ from makfs.store.model import LogQuery, Refusal
 TOP = ".makfs"
 _REFUSED, _NODES, _OUTLINE = "refused", "nodes", "outline"
 _FILES = ("agent", "claim", "locks", "log", "queue", "release", "why")
-_COMMANDS = ("claim", "release")
+_COMMANDS = ("claim", "release", *ORDERS)
+_CHANGING = frozenset(_FILES) - {"agent"}
 _PARTS = ("diff", "file", "reason")
 _MOST_DETACHED = 100
 _BITS = 0o666
@@ -51,7 +54,9 @@ class Control:
         self._claims = claims
         self._sources = Sources(core)
         self._nodes = NodeFiles(core, self._sources, corridor, patience)
-        self._detached: set[Inode] = set()
+        self.orders: dict[str, Carry] = {}  # of snapshot views, by name
+        self._detached: dict[Inode, str] = {}  # by inode, the name it had
+        self._retrying: set[int] = set()  # threads that were told to look the name up again
 
     # ---- look-up
 
@@ -64,26 +69,28 @@ class Control:
         path = f"{folder.path}/{name}" if folder.path else name
         view = folder.view
         is_dir = self._is_dir(view, _inside(path))
-        if not is_dir and self._text(view, _inside(path)) is None:
+        text = None if is_dir else self._text(view, _inside(path))
+        if not is_dir and text is None:
             return None
         inode = view.inode(path, Realm.CONTROL, is_dir)
         inode.realm = Realm.CONTROL
-        return Found(inode, self.stat(inode), 0.0, 0.0)
+        return Found(inode, self.stat(inode, text if inode not in self._nodes.writing else None), 0.0, 0.0)
 
-    def stat(self, inode: Inode) -> StatLike:
+    def stat(self, inode: Inode, text: bytes | None = None) -> StatLike:
         """Return attributes; sizes are true, so that readers that trust them read everything."""
-        now = time.time_ns()
-        made = MadeStat(stat.S_IFREG | 0o444, st_mtime_ns=now, st_ctime_ns=now)
+        path = self._path(inode)
+        since = time.time_ns() if path is not None and _inside(path) in _CHANGING else self.core.started_ns
+        made = MadeStat(stat.S_IFREG | 0o444, st_mtime_ns=since, st_ctime_ns=since)
         if (top := self.core.backing.lstat("")) is not None:
             made.st_uid, made.st_gid = top.st_uid, top.st_gid
-        if inode.path is None:
-            made.st_nlink = 0
-            return made
         if inode.is_dir:
             made.st_mode, made.st_nlink = stat.S_IFDIR | 0o555, 2
             return made
-        inside = _inside(inode.path)
-        made.st_size = len(self.text(inode))
+        if path is None:
+            made.st_nlink = 0
+            return made
+        inside = _inside(path)
+        made.st_size = len(self.text(inode) if text is None else text)
         if inside in _COMMANDS:
             made.st_mode = stat.S_IFREG | 0o644
         elif (source := self.source(inode)) and (like := self.core.backing.lstat(source)) is not None:
@@ -107,7 +114,9 @@ class Control:
             return []
         inside = _inside(inode.path)
         if not inside:
-            return sorted([*_FILES, _REFUSED, _NODES, _OUTLINE])
+            return sorted(
+                [*_FILES, _REFUSED, *(ORDERS if inode.view.stand is not None else (_NODES, _OUTLINE))]
+            )
         first, _, path = inside.partition("/")
         if first == _NODES and self._sources.is_file(inode.view, path):
             return self._sources.qualnames(inode.view, path)
@@ -124,7 +133,7 @@ class Control:
         first, _, rest = inside.partition("/")
         if first == _REFUSED:
             return self._refusal(view, rest) is not None
-        if first not in (_NODES, _OUTLINE):
+        if first not in (_NODES, _OUTLINE) or view.stand is not None:
             return False
         return self._sources.is_folder(view, rest) or (first == _NODES and self._sources.is_file(view, rest))
 
@@ -140,17 +149,20 @@ class Control:
         """Return a control file's bytes now. Raises ENOENT."""
         if (writing := self._nodes.writing.get(inode)) is not None:
             return bytes(writing.data)
-        text = None if inode.path is None else self._text(inode.view, _inside(inode.path))
+        path = self._path(inode)
+        text = None if path is None else self._text(inode.view, _inside(path))
         if text is None:
-            raise oserror(errno.ENOENT, inode.path or "")
+            raise oserror(errno.ENOENT, path or "")
         return text
 
     def _text(self, view: View, inside: str) -> bytes | None:
         if inside in _FILES:
             return self._file(view, inside)
+        if inside in ORDERS and view.stand is not None:
+            return standing(view)
         first, _, rest = inside.partition("/")
         if first in (_NODES, _OUTLINE):
-            return self._of_source(view, first, rest)
+            return self._of_source(view, first, rest) if view.stand is None else None
         number, _, part = rest.partition("/")
         if first != _REFUSED or part not in _PARTS or (refusal := self._refusal(view, number)) is None:
             return None
@@ -196,28 +208,55 @@ class Control:
 
     # ---- writing
 
+    def open(self, inode: Inode, caller: Caller) -> bytes:
+        """Open a control file to read it; return its bytes. Raises ENOENT, ESTALE."""
+        self._name_again(inode, caller)
+        return self.text(inode)
+
     def open_command(self, inode: Inode, flags: int, caller: Caller) -> CommandHandle:
-        """Open a control file for writing. Raises EPERM for those that only tell."""
-        inside = None if inode.path is None else _inside(inode.path)
+        """Open a control file for writing. Raises EPERM for those that only tell, ENOENT, EBUSY, ESTALE."""
+        self._name_again(inode, caller)
+        view, path = inode.view, self._path(inode)
+        inside = "" if path is None else _inside(path)
         if inside == "claim":
-            return commands.claiming(
-                self._claims, inode, lambda: self._file(inode.view, "claim"), lambda: self._detach(inode)
-            )
+            self._detach(inode)
+            return commands.claiming(self._claims, inode, lambda: self._file(view, "claim"))
         if inside == "release":
-            return commands.releasing(self._claims, inode, lambda: self._file(inode.view, "release"))
-        if inside is not None and _is_node(inside):
-            path, _, name = inside.partition("/")[2].rpartition("/")
-            return self._nodes.open(inode, path, name, flags, caller)
-        inode.view.why = (
-            f"{inode.path} only tells; .makfs/claim, .makfs/release and .makfs/nodes/ are written."
-        )
-        raise oserror(errno.EPERM, inode.path or "")
+            return commands.releasing(self._claims, inode, lambda: self._file(view, "release"))
+        if inside in ORDERS and inside in self.orders:
+            self._detach(inode)
+            return Order(inode, inside, self.orders[inside])
+        if _is_node(inside):
+            return self._nodes.open(inode, self.source(inode), inside.rpartition("/")[2], flags, caller)
+        view.why = f"{path or TOP} only tells; .makfs/claim, .makfs/release and .makfs/nodes/ are written."
+        raise oserror(errno.EPERM, path or "")
+
+    def _detach(self, inode: Inode) -> None:
+        """Let the next to open the file have an inode of its own (Y3)."""
+        self._detached = {each: path for each, path in self._detached.items() if not each.idle}
+        if inode.path is not None and len(self._detached) < _MOST_DETACHED:
+            self._detached[inode] = inode.path
+            inode.view.orphan(inode)
+
+    def _name_again(self, inode: Inode, caller: Caller) -> None:
+        """Send who opens an inode without its name to the one that has it. Raises ESTALE.
+
+        That makes the kernel look the name up again, once: so it is raised once.
+        """
+        if inode in self._detached and caller.tid not in self._retrying:
+            self._retrying.add(caller.tid)
+            raise oserror(errno.ESTALE, self._detached[inode])
+        self._retrying.discard(caller.tid)
+
+    def _path(self, inode: Inode) -> str | None:
+        return inode.path or self._detached.get(inode)
 
     def truncate(self, inode: Inode) -> None:
         """Cut a file that nobody has open: nothing for a command, EPERM for all else."""
-        if inode.path is not None and _inside(inode.path) not in _COMMANDS:
-            inode.view.why = f"{inode.path} is cut only by whoever has it open for writing."
-            raise oserror(errno.EPERM, inode.path)
+        path = self._path(inode)
+        if path is not None and _inside(path) not in _COMMANDS:
+            inode.view.why = f"{path} is cut only by whoever has it open for writing."
+            raise oserror(errno.EPERM, path)
 
     def refuse_name(self, folder: Inode) -> NoReturn:
         """Say that no name can be made, moved or removed here (Y2). Raises EPERM."""
@@ -225,14 +264,6 @@ class Control:
             f"Nothing can be made, renamed or removed in {folder.path or TOP}: makfs makes it up."
         )
         raise oserror(errno.EPERM, folder.path or TOP)
-
-    def _detach(self, inode: Inode) -> None:
-        """Let the next to open the file have an inode of its own (Y3)."""
-        self._detached = {each for each in self._detached if each.opens}
-        if inode.path is None or self.core.locks.is_idle or len(self._detached) >= _MOST_DETACHED:
-            return
-        self._detached.add(inode)
-        inode.view.orphan(inode)
 
 
 def _inside(path: str) -> str:

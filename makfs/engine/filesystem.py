@@ -241,7 +241,7 @@ class FileSystem(Looking):
                 command = self.control.open_command(inode, flags, caller)
                 inode.opens += 1
                 return self._opened(command, direct_io=True)
-            text = self.past.text(inode) if past else self.control.text(inode)
+            text = self.past.text(inode) if past else self.control.open(inode, caller)
             inode.opens += 1
             return self._opened(BytesHandle(inode, text), direct_io=not past)
         if writing and inode.view.upper is None:

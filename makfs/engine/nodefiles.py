@@ -42,8 +42,7 @@ class NodeFiles:
         """Open a node. Raises ENOENT, EBUSY."""
         view = inode.view
         nodes = self._sources.nodes(view, path)
-        at = next((at for at, node in enumerate(nodes) if node.qualname == qualname), None)
-        if at is None:
+        if qualname not in nodes:
             raise oserror(errno.ENOENT, qualname)
         staged = self._sources.staged(view, path)
         if staged is not None and staged.staging is not None and staged.staging.new:
@@ -51,7 +50,8 @@ class NodeFiles:
                 f"{path} is being made and not committed yet: its nodes can be written when it is closed."
             )
             raise oserror(errno.EBUSY, path)
-        texts = [node.text for node in nodes]
+        at = list(nodes).index(qualname)
+        texts = [node.text for node in nodes.values()]
         parts = b"".join(texts[:at]), texts[at], b"".join(texts[at + 1 :])
         return NodeHandle(self, inode, f"{path}::{qualname}", path, parts, flags, caller.tid)
 

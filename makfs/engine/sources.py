@@ -29,7 +29,7 @@ class Sources:
 
     def __init__(self, core: Core) -> None:
         self._core = core
-        self._kept: OrderedDict[str, tuple[bytes, int, tuple[Node, ...]]] = OrderedDict()
+        self._kept: OrderedDict[str, tuple[bytes, int, dict[str, Node]]] = OrderedDict()
 
     # ---- the tree
 
@@ -96,13 +96,14 @@ class Sources:
         """Return a file's outline. Raises OSError."""
         return kept_outline(self.text(view, path))
 
-    def nodes(self, view: View, path: str) -> tuple[Node, ...]:
-        """Return a file's nodes, by the names that `makfs nodes` says. Raises OSError."""
+    def nodes(self, view: View, path: str) -> dict[str, Node]:
+        """Return a file's nodes in order, by the names that `makfs nodes` says. Raises OSError."""
         text = self.text(view, path)
         version = self._core.file(path).version
         kept = self._kept.get(path)
         if kept is None or kept[0] != text or kept[1] != version:
-            kept = self._kept[path] = text, version, self._split(path, text)
+            found = {node.qualname: node for node in self._split(path, text)}
+            kept = self._kept[path] = text, version, found
         self._kept.move_to_end(path)
         while len(self._kept) > _MOST_KEPT:
             self._kept.popitem(last=False)
@@ -118,11 +119,11 @@ class Sources:
 
     def qualnames(self, view: View, path: str) -> list[str]:
         """Return the names of a file's nodes, in their order, that can be names of files. Raises OSError."""
-        return [node.qualname for node in self.nodes(view, path) if _is_name(node.qualname)]
+        return [name for name in self.nodes(view, path) if _is_name(name)]
 
     def node(self, view: View, path: str, qualname: str) -> Node | None:
         """Return a node by its name. Raises OSError."""
-        return next((node for node in self.nodes(view, path) if node.qualname == qualname), None)
+        return self.nodes(view, path).get(qualname)
 
 
 def _is_name(name: str) -> bool:

@@ -118,6 +118,23 @@ def test_who_waits_in_claim_keeps_nobody_of_its_view_from_claiming(mounted: Moun
     assert held(mounted.bob) == [f"read {BYE}", f"write {HELLO}"]
 
 
+def test_crowd_of_one_view_claims_at_once_and_nobody_is_turned_away(mounted: Mounted) -> None:
+    """Y3: an opener may find that the inode of the name has just been given to another."""
+    sh(mounted.alice, f"echo 'write {HELLO}' > .makfs/claim")
+    script = (
+        f"for i in $(seq 40); do (echo 'write {HELLO} wait={PATIENCE_S}' > .makfs/claim; "
+        'cat .makfs/claim) & all="$all $!"; done; for one in $all; do wait $one; done'
+    )
+    crowd = subprocess.Popen(
+        ["bash", "-ec", script], cwd=mounted.bob, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    eventually(lambda: len(rows(mounted.bob / ".makfs/queue")) > 1, "a crowd")
+    sh(mounted.alice, "echo all > .makfs/release")
+    out, _ = crowd.communicate(timeout=PATIENCE_S)
+    assert crowd.returncode == 0, out
+    assert [line.partition(" until ")[0] for line in out.splitlines()] == [f"write {HELLO}"] * 40
+
+
 def test_killed_waiter_leaves_the_queue(mounted: Mounted) -> None:
     sh(mounted.alice, f"echo 'write {HELLO}' > .makfs/claim")
     code = f"import os; os.write(os.open('.makfs/claim', os.O_WRONLY), b'write {HELLO} wait=600\\n')"
