@@ -10,6 +10,7 @@ from makfs.engine.tracing import (
     Traced,
     created,
     edits_of,
+    meant,
     removed,
     split_address,
     stretches_of,
@@ -96,7 +97,7 @@ class _Steps:
 
 def node_steps(reader: Reader, address: str, limit: int, before: Seq) -> list[NodeStep]:
     """Return the log of a node, a class or a file. Raises NotFound."""
-    path, qualname = split_address(address)
+    path, qualname = meant(reader, address)
     if qualname:
         return list(islice(_Steps(reader, trace(reader, path, qualname), before).read(), limit))
     return list(islice(_file_steps(reader, path, before), limit))
@@ -133,7 +134,7 @@ def log_of_address(reader: Reader, query: LogQuery, address: str) -> list[Commit
 
     Raises NotFound.
     """
-    path, qualname = split_address(address)
+    path, qualname = meant(reader, address)
     before = query.before if query.before is not None else Seq(reader.head + 1)
     if qualname:
         traced = trace(reader, path, qualname)

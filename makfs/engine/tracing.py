@@ -36,6 +36,14 @@ def split_address(text: str) -> tuple[RepoPath, str]:
     return RepoPath(path), name
 
 
+def meant(reader: Reader, text: str) -> tuple[RepoPath, str]:
+    """Return what `split_address` does, unless a file is called like the whole of it."""
+    whole = RepoPath(text)
+    if "::" in text and "\0" not in text and reader.revision(whole, reader.head) is not None:
+        return whole, ""
+    return split_address(text)
+
+
 def stretches_of(reader: Reader, path: RepoPath) -> tuple[Stretch, ...]:
     """Return where the file has been that is, or last was, at a path; newest first. () if never recorded."""
     at = reader.head
