@@ -72,6 +72,7 @@ def test_second_release_is_invalid_and_says_so(mounted: Mounted) -> None:
 
 
 def test_claim_against_a_holder_is_busy_and_names_it(mounted: Mounted) -> None:
+    """X1."""
     sh(mounted.alice, f"echo 'write {HELLO}' > .makfs/claim")
     code, out = sh(mounted.bob, f"echo 'write {BYE} app/ wait=0' > .makfs/claim; echo not reached")
     assert code
@@ -169,6 +170,7 @@ def test_bad_line_is_invalid_holds_nothing_and_says_why(served: Mounted, line: s
 
 
 def test_lines_of_one_write_are_carried_out_in_order_until_one_fails(mounted: Mounted) -> None:
+    """X1, X2."""
     fd = os.open(mounted.alice / ".makfs/claim", os.O_WRONLY | os.O_APPEND)
     try:
         assert outcome(lambda: os.write(fd, b"write a.py\n\nread b.py\nwrite\nwrite c.py\nwr")) == "EINVAL"
@@ -226,6 +228,7 @@ def test_what_only_tells_cannot_be_written(served: Mounted, name: str) -> None:
 
 
 def test_nothing_can_be_made_or_removed_here(served: Mounted) -> None:
+    """Y2."""
     top = served.alice / ".makfs"
     assert outcome(lambda: os.open(top / "new", os.O_WRONLY | os.O_CREAT)) == "EPERM"
     assert outcome(lambda: os.mkdir(top / "new")) == "EPERM"

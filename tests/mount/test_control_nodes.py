@@ -102,6 +102,7 @@ def test_sed_in_place_is_refused_with_a_reason_and_changes_nothing(served: Mount
 
 
 def test_clash_is_refused_at_close_and_kept(served: Mounted, greet: str, hand: Hands) -> None:
+    """N1."""
     alice, bob = hand(), hand()
     path = node(served.bob, greet, "hello")
     fd = bob.open(path, os.O_RDWR)
@@ -120,6 +121,7 @@ def test_clash_is_refused_at_close_and_kept(served: Mounted, greet: str, hand: H
 
 
 def test_emptied_node_stays_and_its_agent_is_told(served: Mounted, greet: str) -> None:
+    """N2."""
     code, _ = sh(served.alice, f"false > .makfs/nodes/{greet}/bye")
     assert code
     assert (served.alice / greet).read_bytes() == GREET
@@ -157,6 +159,7 @@ def test_node_waits_for_who_holds_it(mounted: Mounted, hand: Hands) -> None:
 
 
 def test_new_files_broken_files_and_empty_files_have_nodes(served: Mounted, greet: str) -> None:
+    """Z2: new files are their own view's."""
     top = (served.alice / greet).parent
     with (top / "new.py").open("wb", buffering=0) as file:
         file.write(b"def f():\n    pass\n")

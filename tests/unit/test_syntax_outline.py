@@ -125,6 +125,7 @@ GOLDEN = '''\
 
 
 def test_outline_shows_signatures_whole_and_nothing_else() -> None:
+    """O1."""
     assert outline(FILE.encode()).decode() == GOLDEN
 
 
@@ -139,6 +140,7 @@ def test_file_keeps_its_encoding() -> None:
 
 
 def test_text_that_does_not_parse_is_outlined_by_its_nodes() -> None:
+    """O2."""
     text = b'"""Doc."""\nimport os\n\nA = 1\n\n\n# about f\n@deco\ndef f(a,\n      b):\n    return a\n'
     text += b"\n\ndef g(:\n    x\n"
     assert outline(text) == b"   4| A = 1\n   9| def f(a,\n  14| def g(:\n"
