@@ -25,6 +25,7 @@ from makfs.settings import (
     OnWrite,
     PublishConfig,
     Reads,
+    RunConfig,
     Setting,
     StoreConfig,
     Transport,
@@ -46,6 +47,7 @@ __all__ = [
     "PublishConfig",
     "Reads",
     "RoleRule",
+    "RunConfig",
     "StoreConfig",
     "Transport",
     "ViewConfig",
@@ -97,6 +99,7 @@ class Config:
     view: ViewConfig = ViewConfig()
     publish: PublishConfig = PublishConfig()
     mount: MountConfig = MountConfig()
+    run: RunConfig = RunConfig()
     agents: tuple[AgentRule, ...] = ()
     paths: tuple[PathRule, ...] = ()  # a later one beats an earlier one
     roles: tuple[RoleRule, ...] = ()
@@ -318,7 +321,7 @@ def _accepted(default: object, setting: Setting) -> str:
     if isinstance(default, Enum):
         return "one of " + ", ".join(f'"{choice.value}"' for choice in type(default))
     if isinstance(default, tuple):
-        return "a list of patterns, each in quotes"
+        return f"a list of {setting.unit or 'patterns'}, each in quotes"
     if isinstance(default, str):
         return f"{setting.unit or 'a name'} in quotes"
     whole = "whole number" if isinstance(default, int) else "number"

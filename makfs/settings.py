@@ -3,6 +3,7 @@
 A key's comment in makfs.conf is the sentence that stands here (`makfs.config`, C3).
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from enum import Enum
@@ -245,12 +246,14 @@ class RunConfig:
         "Variables of the caller's environment that a program started by makfs run finds, beside PATH, LANG, "
         "TERM and the like. Counts only in ~/.config/makfs/makfs.conf or a file given with --config: agents "
         "can write the repository's.",
+        unit="names",
         check_item=_check_variable,
     )
     paths: tuple[str, ...] = _setting(
         (),
         "Files and directories that such a program may read, beside the system's and its view. Counts only "
         "where env does.",
+        unit="paths",
         check_item=_check_path,
     )
     log_bytes: int = _setting(
@@ -263,7 +266,7 @@ class RunConfig:
     )
 
 
-Section = StoreConfig | WriteConfig | ViewConfig | PublishConfig | MountConfig
+Section = StoreConfig | WriteConfig | ViewConfig | PublishConfig | MountConfig | RunConfig
 
 SECTIONS: Final[Mapping[str, Section]] = {
     "store": StoreConfig(),
@@ -271,6 +274,7 @@ SECTIONS: Final[Mapping[str, Section]] = {
     "view": ViewConfig(),
     "publish": PublishConfig(),
     "mount": MountConfig(),
+    "run": RunConfig(),
 }
 
 

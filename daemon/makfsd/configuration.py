@@ -18,13 +18,26 @@ def load(repo: Path, file: Path | None, on_write: str | None) -> Config:
     """
     home = Path(os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config"))
     user = _read(home / "makfs" / FILE_NAME, required=False)
-    config = combine(Config(), user, _read(file or repo / FILE_NAME, required=file is not None))
+    nearest = _read(file or repo / FILE_NAME, required=file is not None)
+    if file is None and nearest is not None:
+        _check_own(nearest)
+    config = combine(Config(), user, nearest)
     if on_write is None:
         return config
     accepted = {policy.value: policy for policy in OnWrite}
     if on_write not in accepted:
         raise ConfigError(f"--on-write {on_write!a} is no policy; accepted: {', '.join(accepted)}.")
     return dataclasses.replace(config, write=dataclasses.replace(config.write, on_write=accepted[on_write]))
+
+
+def _check_own(partial: Partial) -> None:
+    """Raise ConfigError if the repository's file, which agents can write, opens their confinement."""
+    for given in partial.values:
+        if given.section == "run" and given.key in ("env", "paths") and given.value:
+            raise ConfigError(
+                f"{partial.file_name}: [run] {given.key}: agents can write this file; "
+                f"set it in ~/.config/makfs/{FILE_NAME}, or in a file given with --config"
+            )
 
 
 def _read(path: Path, *, required: bool) -> Partial | None:

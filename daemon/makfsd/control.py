@@ -35,8 +35,10 @@ from makfs.wire.frames import (
     encode,
 )
 from makfs.wire.place import SOCKET_NAME
+from makfs.wire.runs import RunPlan
 from makfs.wire.values import from_json, to_json
 from makfsd.asking import ask_of_history, ask_of_marks, limited
+from makfsd.runverbs import RunsApi, ask_of_runs
 
 MAX_CONNECTIONS = 64
 MAX_WAITING_REQUESTS = 16  # per connection; more stay in the socket's buffer
@@ -50,10 +52,11 @@ Unmount = Callable[[bool, float], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """What the connections ask: the kernel, and the supervisor's `unmount(force, wait_s)`."""
+    """What the connections ask: the kernel, the supervisor's `unmount(force, wait_s)`, the runner."""
 
     kernel: KernelApi
     unmount: Unmount
+    runs: RunsApi
 
 
 def listen(state_dir: Path) -> trio.SocketListener:
@@ -177,6 +180,8 @@ class _Connection:
             return Failure.of(request.id, MakfsError(sentence))
 
     async def _carry_out(self, request_id: int, verb: verbs.Verb) -> object:
+        if isinstance(verb, verbs.OfRuns):
+            return ask_of_runs(self._desk.runs, verb)
         if not isinstance(verb, verbs.Long):
             return _ask(self._desk.kernel, verb)
         answer: object = None
@@ -190,6 +195,8 @@ class _Connection:
                 try:
                     if isinstance(verb, verbs.Claim) and verb.tied:
                         answer = await self._tasks.start(self._hold, verb)
+                    elif isinstance(verb, verbs.RunBegin):
+                        answer = await self._tasks.start(self._host, verb)
                     else:
                         answer = await _ask_and_wait(self._desk, verb, teller)
                 except Exception as error:  # noqa: BLE001 - carried past the nursery, which would wrap it
@@ -214,6 +221,14 @@ class _Connection:
         hold = self._desk.kernel.hold(claim.agent, claim.mode, claim.addresses, claim.wait_s)
         async with hold as grants:
             task_status.started(grants)
+            await trio.sleep_forever()
+
+    async def _host(
+        self, wish: verbs.RunBegin, *, task_status: trio.TaskStatus[RunPlan] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Let a run go on until cancelled (C4)."""
+        with self._desk.runs.begin(wish) as plan:
+            task_status.started(plan)
             await trio.sleep_forever()
 
     async def _send(self, message: Message) -> None:
@@ -362,6 +377,10 @@ async def _ask_and_wait(desk: Desk, verb: verbs.Long, teller: _Teller) -> object
         case verbs.RemoveAgent(name, force):
             await desk.kernel.remove_agent(name, force)
             return None
+        case verbs.RunBegin():
+            raise AssertionError("hosted by a task of its own")
+        case verbs.WaitRun(number, wait_s):
+            return await desk.runs.wait(number, wait_s)
         case verbs.Unmount(force, wait_s):
             await desk.unmount(force, wait_s)
             return None

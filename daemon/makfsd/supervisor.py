@@ -22,6 +22,7 @@ from makfs.engine.api import Finding, KernelApi, Progress
 from makfs.errors import Busy, MountError
 from makfs.wire.place import STATE_DIR, mount_source
 from makfsd import control, users
+from makfsd.runner import Runner
 
 DRAIN_S = 10.0  # SIGTERM waits so long for writes that are open
 SETTLE_S = 30.0  # and then so long for commits to be written through
@@ -120,6 +121,7 @@ class _Supervisor:
         self._rooms = rooms
         self._kernel = kernel
         self._tell = tell
+        self._runs = Runner(kernel, settings.repo, settings.mountpoint, settings.config.run)
         self._stop = trio.Event()
         self._drain_s = DRAIN_S  # for open writes once the stop is set
 
@@ -132,10 +134,12 @@ class _Supervisor:
                 await doors.start(self._serve_mount)
                 await self._probe()
                 listener = control.listen(self._settings.repo / STATE_DIR)
-                desk = control.Desk(self._kernel, self.unmount)
+                await doors.start(self._runs.run)
+                desk = control.Desk(self._kernel, self.unmount, self._runs)
                 await doors.start(control.serve, desk, listener)
                 self._announce()
                 await self._stop.wait()
+                await self._runs.end_all()
                 left = await self._kernel.drain(self._drain_s)
                 if left:
                     log.warning("ending with %d files still open for writing", len(left))
@@ -148,6 +152,12 @@ class _Supervisor:
     async def unmount(self, force: bool, wait_s: float) -> None:
         """End in order for a client that asked. Raises Busy, and serves on, if somebody uses the mount."""
         mountpoint = self._settings.mountpoint
+        running = [f"{each.number} of {each.agent}" for each in self._runs.running()]
+        if running and not force:
+            raise Busy(
+                f"{mountpoint} is in use by {_some(running, 'run')}: {_names(running)}; end them with "
+                f"'makfs stop', or use --force."
+            )
         left = await self._kernel.drain(0 if force else max(0.0, wait_s))
         if left and not force:
             files = f"{_some(left, 'file')} open for writing: {_names(left)}"

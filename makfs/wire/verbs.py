@@ -281,6 +281,82 @@ class Unmount:
     wait_s: float = 10.0
 
 
+@dataclass(frozen=True, slots=True)
+class RunBegin:
+    """Begin a run, which lasts as long as this connection: RunPlan. The command comes with secrets masked.
+
+    `share`: though another run of the agent is not over.
+    """
+
+    verb: ClassVar[str] = "run-begin"
+    agent: str
+    command: tuple[str, ...]
+    confined: bool
+    network: bool
+    variables: tuple[str, ...] = ()
+    share: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted:
+    """Tell the processes of a run: its keeper, and the first of its namespace or session: null."""
+
+    verb: ClassVar[str] = "run-started"
+    number: int
+    keeper: int
+    leader: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnd:
+    """Tell that a run has ended and that its folder says how: null."""
+
+    verb: ClassVar[str] = "run-end"
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """List runs, newest first; `ended` too: list of RunRecord."""
+
+    verb: ClassVar[str] = "runs"
+    ended: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ShowRun:
+    """Return one run: RunRecord."""
+
+    verb: ClassVar[str] = "run"
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class SignalRun:
+    """Send a run's program a signal; SIGKILL ends all that it has started too: null."""
+
+    verb: ClassVar[str] = "run-signal"
+    number: int
+    signal: int
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveRun:
+    """Remove the record of a run that is over: null."""
+
+    verb: ClassVar[str] = "run-rm"
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class WaitRun:
+    """Wait up to `wait_s` for the end of a run, None: as long as it takes: RunRecord."""
+
+    verb: ClassVar[str] = "run-wait"
+    number: int
+    wait_s: float | None = None
+
+
 History = Log | Diff | Blame | NodeLog | Cat | DeleteMark
 
 Quick = (
@@ -289,15 +365,20 @@ Quick = (
 )  # fmt: skip
 """Answered at once."""
 
+OfRuns = RunStarted | RunEnd | Runs | ShowRun | SignalRun | RemoveRun
+"""Answered at once, by the runner."""
+
 Long = (
     History | RemoveAgent | Undo | Restore | Publish | Refresh | Discard | ApplyRefusal | Claim | Check
-    | Unmount
+    | Unmount | RunBegin | WaitRun
 )  # fmt: skip
 """These may wait; cancelled when the client goes away."""
 
-Verb = Quick | Long
+Verb = Quick | OfRuns | Long
 
-VERBS: dict[str, type[Verb]] = {each.verb: each for each in (*get_args(Quick), *get_args(Long))}
+VERBS: dict[str, type[Verb]] = {
+    each.verb: each for each in (*get_args(Quick), *get_args(OfRuns), *get_args(Long))
+}
 
 
 def request(number: int, verb: Verb) -> Request:

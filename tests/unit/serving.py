@@ -11,8 +11,10 @@ from pathlib import Path
 
 import trio
 from makfsd import control
+from makfsd.runner import Runner
 
 from makfs.cli.main import run
+from makfs.config import RunConfig
 from makfs.wire.place import STATE_DIR
 from tests.unit.test_control_socket import SmallKernel
 
@@ -68,7 +70,8 @@ def serving(repo: Path) -> Iterator[Serving]:
         kernel = SmallKernel()
         listener = control.listen(repo / STATE_DIR)
         async with trio.open_nursery() as nursery:
-            await nursery.start(control.serve, control.Desk(kernel, never), listener)
+            runs = Runner(kernel, repo, Path("/m"), RunConfig())
+            await nursery.start(control.serve, control.Desk(kernel, never, runs), listener)
             made.append((kernel, trio.lowlevel.current_trio_token(), nursery.cancel_scope))
             ready.set()
 

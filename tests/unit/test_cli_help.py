@@ -40,6 +40,14 @@ Commands:
   locks       Show who holds what and who waits
   with        Run a command while holding resources
   why         Tell why an agent's last write was refused
+  run         Run a program in an agent's view, confined to it
+  ps          List runs
+  logs        Print what a run wrote
+  inspect     Print the record of a run
+  stop        End runs
+  kill        Send runs a signal
+  wait        Wait for the end of runs
+  rm          Remove the records of runs
   refusals    List writes that were refused, and why
   git         Export the journal to git, and commit what it changed
   fsck        Check a repository's store
@@ -103,6 +111,7 @@ def test_every_command_has_help_with_an_example_and_lists_have_json() -> None:
         ("renew",),
         ("locks",),
         ("agent", "ls"),
+        ("ps",),
     ]
     for path in [*lists, ("fsck",), ("doctor",), ("agent", "add")]:
         assert any("--json" in option.opts for option in seen[path].params), path
@@ -149,6 +158,14 @@ def test_repository_without_a_daemon_gives_4(capsys: pytest.CaptureFixture[str],
         ["why", "a"],
         ["with", "--agent", "a", "build", "--", "true"],
         ["refusals", "apply", "1"],
+        ["run", "a", "--no-confine", "--", "true"],
+        ["ps"],
+        ["logs", "1"],
+        ["inspect", "1"],
+        ["stop", "1"],
+        ["kill", "1"],
+        ["wait", "1"],
+        ["rm", "1"],
     ):
         assert main.run(["-C", str(tmp_path), *command]) == 4
         assert capsys.readouterr().err.startswith("makfs: No makfsd serves ")

@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 import trio
 from makfsd import control
+from makfsd.runner import Runner
 
 from makfs.cli.client import Client
 from makfs.cli.exits import NotServed, Told
+from makfs.config import RunConfig
 from makfs.engine.api import AgentStatus, Finding, KernelStatus, NodeRow, Progress
 from makfs.errors import Busy, NotFound
 from makfs.ids import AgentId, RepoPath, Seq
@@ -101,7 +103,8 @@ def serve_while(repo: Path, body: Body, unmount: control.Unmount | None = None) 
     async def main() -> None:
         kernel = SmallKernel()
         listener = control.listen(repo / STATE_DIR)
-        desk = control.Desk(kernel, unmount or never)
+        runs = Runner(kernel, repo, Path("/m"), RunConfig())
+        desk = control.Desk(kernel, unmount or never, runs)
         async with trio.open_nursery() as nursery:
             await nursery.start(control.serve, desk, listener)
             with trio.fail_after(60):

@@ -1,0 +1,63 @@
+"""What the control socket asks of the runner, and the verbs that ask it."""
+
+from contextlib import AbstractContextManager
+from typing import Protocol, assert_never
+
+from makfs.wire import verbs
+from makfs.wire.runs import RunPlan, RunRecord
+
+
+class RunsApi(Protocol):
+    """Runs of all agents. Errors are MakfsError; their `str()` is shown to the user as it is."""
+
+    def begin(self, wish: verbs.RunBegin) -> AbstractContextManager[RunPlan]:
+        """Begin a run; it is over when the context ends. Raises NotFound, Busy, MountError."""
+        ...
+
+    def started(self, number: int, keeper: int, leader: int) -> None:
+        """Remember the processes of a run. Raises NotFound."""
+        ...
+
+    def end(self, number: int) -> None:
+        """Record the end that the run's folder tells of. Raises NotFound."""
+        ...
+
+    def rows(self, *, ended: bool) -> list[RunRecord]:
+        """Return runs, newest first."""
+        ...
+
+    def record(self, number: int) -> RunRecord:
+        """Return one run. Raises NotFound."""
+        ...
+
+    def send(self, number: int, signal: int) -> None:
+        """Send a signal to a run's program; SIGKILL to all of the run. Raises NotFound, Busy, BadName."""
+        ...
+
+    def remove(self, number: int) -> None:
+        """Remove a record. Raises NotFound, and Busy while the run goes on."""
+        ...
+
+    async def wait(self, number: int, wait_s: float | None) -> RunRecord:
+        """Return the record when the run is over, or the time. Raises NotFound."""
+        ...
+
+
+def ask_of_runs(runs: RunsApi, verb: verbs.OfRuns) -> object:
+    """Carry out a verb that does not wait."""
+    match verb:
+        case verbs.RunStarted(number, keeper, leader):
+            runs.started(number, keeper, leader)
+        case verbs.RunEnd(number):
+            runs.end(number)
+        case verbs.Runs(ended):
+            return runs.rows(ended=ended)
+        case verbs.ShowRun(number):
+            return runs.record(number)
+        case verbs.SignalRun(number, signal):
+            runs.send(number, signal)
+        case verbs.RemoveRun(number):
+            runs.remove(number)
+        case _:
+            assert_never(verb)
+    return None

@@ -1,0 +1,162 @@
+"""The box that a run's program lives in: bubblewrap's arguments, the environment, secrets masked.
+
+B1  Inside, the repository's path is the agent's view; of the repository itself, of other views, of the
+    control socket and of other agents' homes there is no name and no descriptor.
+B2  A variable reaches the program only by name: the usual ones, those of [run] env, those of `-e`.
+B3  What `mask` returns holds no value given with `-e`, and no word that an option or variable calls secret.
+"""
+
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from makfs.cli.find import read_mounts
+from makfs.errors import ConfigError, MountError
+from makfs.wire.runs import RunPlan
+
+SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/opt")
+USUAL = frozenset({"PATH", "LANG", "LANGUAGE", "TERM", "COLORTERM", "TZ", "USER", "LOGNAME"})
+HOMES = ("/makfs/home", "/home/agent")
+GUIDE_NAME = ".makfs-guide.md"
+MASK = "***"
+_SECRET = r"(?:key|token|secret|passw(?:or)?d|passphrase|credentials?)"
+_ASSIGNED = re.compile(rf"(?i)([\w-]*{_SECRET}[\w-]*[=:]\s*)\S.*", re.DOTALL)
+_OPTION = re.compile(rf"(?i)--?[\w-]*{_SECRET}")
+_BEARER = re.compile(r"(?i)(authorization:\s*|bearer\s+)\S.*", re.DOTALL)
+
+# 127 and 126 as sh(1) has them; `exec`, so that the program is the first process after bwrap's own.
+START = (
+    'command -v -- "$1" >/dev/null 2>&1 || { '
+    'printf "makfs: The command %s was not found in this run.\\n" "$1" >&2; exit 127; }; exec "$@"'
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """What a run may reach beside its view."""
+
+    network: bool
+    own_terminal: bool  # the program gets a session of its own on the terminal that is its input
+    newest_bwrap: bool  # has --disable-userns
+
+
+def arguments(plan: RunPlan, box: Box, guide_fd: int, status_fd: int, command: Sequence[str]) -> list[str]:
+    """Return the command line of bwrap(1). Raises ConfigError, MountError."""
+    home = inner_home(plan)
+    line = ["bwrap", "--unshare-user", "--cap-drop", "ALL", "--die-with-parent"]
+    line += ["--disable-userns"] if box.newest_bwrap else []
+    line += ["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
+    line += [] if box.network else ["--unshare-net"]
+    line += [] if box.own_terminal else ["--new-session"]
+    line += ["--json-status-fd", str(status_fd)]
+    line += [*_system(), *_let_through(plan)]
+    line += [
+        "--proc",
+        "/proc",
+        "--dev",
+        "/dev",
+        "--tmpfs",
+        "/tmp",
+        "--dir",
+        "/var",
+        "--symlink",
+        "../tmp",
+        "/var/tmp",
+    ]
+    line += ["--dir", "/run", *_name_servers(), *_hidden(plan)]
+    line += ["--bind", plan.home, home, "--ro-bind-data", str(guide_fd), f"{home}/{GUIDE_NAME}"]
+    line += ["--bind", plan.view, plan.repo, "--remount-ro", "/", "--chdir", plan.repo, "--"]
+    line += ["/usr/bin/setsid", "--ctty"] if box.own_terminal else []
+    return [*line, *trampoline(command)]
+
+
+def trampoline(command: Sequence[str]) -> list[str]:
+    """Return a command line that runs `command`, or ends with 127 and a sentence."""
+    return ["/bin/sh", "-c", START, "sh", *command]
+
+
+def inner_home(plan: RunPlan) -> str:
+    """Return where the agent's home is inside: not above the repository, not in it."""
+    for home in HOMES:
+        if not _contains(home, plan.repo) and not _contains(plan.repo, home):
+            return home
+    raise MountError(f"The repository {plan.repo} leaves no place for a home; move it.")
+
+
+def _contains(top: str, path: str) -> bool:
+    return path == top or path.startswith(top.rstrip("/") + "/")
+
+
+def _system() -> list[str]:
+    words: list[str] = []
+    for top in SYSTEM:
+        if os.path.islink(top):
+            words += ["--symlink", os.readlink(top), top]
+        elif os.path.isdir(top):
+            words += ["--ro-bind", top, top]
+    return words
+
+
+def _let_through(plan: RunPlan) -> list[str]:
+    words: list[str] = []
+    for path in plan.paths:
+        if not os.path.exists(path):
+            raise ConfigError(f"[run] paths: {path} is not there; make it, or take it out of makfs.conf.")
+        words += ["--ro-bind", path, path]
+    return words
+
+
+def _name_servers() -> list[str]:
+    """Return what lets names be looked up where /etc/resolv.conf is a link into /run."""
+    real = os.path.realpath("/etc/resolv.conf")
+    return ["--ro-bind-try", real, real] if real.startswith("/run/") else []
+
+
+def _hidden(plan: RunPlan) -> list[str]:
+    """Cover every makfs mount and served repository below what is let through (B1)."""
+    shown = [*SYSTEM, *plan.paths]
+    words: list[str] = []
+    for mount in read_mounts():
+        if mount.repo is None:
+            continue
+        for place in (mount.mountpoint, mount.repo):
+            if place != plan.repo and any(_contains(top, place) for top in shown):
+                words += ["--tmpfs", place]
+    return words
+
+
+def check_view(plan: RunPlan) -> None:
+    """Raise MountError unless the view can be entered."""
+    try:
+        os.stat(plan.view)
+        os.listdir(plan.view)
+    except OSError as error:
+        raise MountError(
+            f"The view {plan.view} cannot be entered: {error.strerror}; unmount and mount it again."
+        ) from error
+
+
+def environment(
+    plan: RunPlan, agent: str, home: str, given: Mapping[str, str], caller: Mapping[str, str]
+) -> dict[str, str]:
+    """Return the program's variables (B2). `given` are those of `-e`."""
+    named = {name: caller[name] for name in plan.env if name in caller}
+    usual = {name: value for name, value in caller.items() if name in USUAL or name.startswith("LC_")}
+    own = {"HOME": home, "PWD": plan.repo, "MAKFS_AGENT": agent, "MAKFS_GUIDE": f"{home}/{GUIDE_NAME}"}
+    return {**usual, **named, **own, **given}
+
+
+def mask(words: Sequence[str], values: Iterable[str]) -> tuple[str, ...]:
+    """Return a command line for people and records (B3)."""
+    secret = sorted({value for value in values if len(value) > 3}, key=len, reverse=True)
+    masked: list[str] = []
+    is_next = False
+    for word in words:
+        for value in secret:
+            word = word.replace(value, MASK)
+        if is_next and not word.startswith("-"):
+            word = MASK
+        is_next = _OPTION.fullmatch(word.partition("=")[0]) is not None and "=" not in word
+        masked.append(_BEARER.sub(rf"\1{MASK}", _ASSIGNED.sub(rf"\1{MASK}", word)))
+    return tuple(masked)

@@ -1,0 +1,258 @@
+"""`makfs run`: start a program in an agent's view, confined to it."""
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from makfs.cli.common import complete_agent, found, note
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from makfs.cli.client import Client
+    from makfs.cli.keeping import Job
+    from makfs.wire.runs import RunPlan
+    from makfs.wire.verbs import RunBegin
+
+EPILOG = """\b
+Examples:
+  makfs run alice -- claude -p "mend the tests"
+  makfs run -d -e API_KEY --no-network bob -- ./agent.sh
+  makfs run alice -- sh
+
+\b
+Exit codes:
+  that of COMMAND; 128 + N when signal N ended it
+  126, 127  COMMAND could not be run, was not found
+  3  the view is in use; COMMAND was not run
+"""
+
+GUIDE = """\
+# You work in a makfs view
+
+The current directory looks like an ordinary repository. Others edit the same repository now, each in a view
+of their own. What you write is committed at once, function by function, and what they write appears here.
+There is nothing to pull, push or merge, and no branch to make.
+
+- A write that fails with EBUSY ("Device or resource busy") was refused: somebody else holds or changed that
+  part. Nothing was lost. `cat .makfs/why` says who and what to do. Read the file again, then redo the edit.
+- Before a larger change, say so: `echo 'write PATH::NAME' > .makfs/claim` (a function, a class, or `PATH`).
+- Do not use `git stash`, `git checkout` or `git reset`: they are for a directory of one's own.
+- Only this directory, your home and /tmp can be written.
+"""
+
+_COMMAND = "makfs.cli.running_agents.command"  # where the words after `--` are kept
+
+
+class _RunCommand(click.Command):
+    """A command whose own words end at the first `--`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        end = args.index("--") if "--" in args else len(args)
+        ctx.meta[_COMMAND] = args[end + 1 :]
+        return super().parse_args(ctx, args[:end])
+
+
+@click.command(cls=_RunCommand, epilog=EPILOG, short_help="Run a program in an agent's view, confined to it")
+@click.argument("agent", metavar="AGENT -- COMMAND [ARG]...", required=False, shell_complete=complete_agent)
+@click.option("-d", "--detach", is_flag=True, help="In the background: print the run's number and return.")
+@click.option(
+    "-e",
+    "--env",
+    "variables",
+    metavar="NAME[=VALUE]",
+    multiple=True,
+    help="Let a variable through, or set it. Values are not recorded. Repeatable.",
+)
+@click.option("--no-network", "is_offline", is_flag=True, help="Without any network.")
+@click.option("--share", is_flag=True, help="Though another run of AGENT goes on in the same view.")
+@click.option(
+    "--no-confine",
+    "is_open",
+    is_flag=True,
+    help="Without the confinement: COMMAND may read and write whatever you may.",
+)
+@click.option("--print-guide", is_flag=True, help="Print what AGENT is told of makfs, and end.")
+@click.pass_context
+def run(
+    context: click.Context,
+    agent: str | None,
+    detach: bool,
+    variables: tuple[str, ...],
+    is_offline: bool,
+    share: bool,
+    is_open: bool,
+    print_guide: bool,
+) -> int:
+    """Run COMMAND in the view of AGENT, which it cannot leave, and record what it did.
+
+    The repository's own path is the view there. COMMAND may read the system and its own HOME, which AGENT
+    keeps from run to run; of the repository itself, of other views and of your home it sees nothing. How it
+    ended, what it wrote and what it committed is kept: see `makfs ps`, `makfs logs`, `makfs inspect`. When it
+    ends, so does all that it started, and AGENT holds nothing any more.
+    """
+    from makfs.cli.client import Client
+    from makfs.cli.confine import mask
+    from makfs.wire.runs import RunPlan
+    from makfs.wire.verbs import RunBegin
+
+    if print_guide:
+        click.echo(GUIDE, nl=False)
+        return 0
+    command: list[str] = context.meta[_COMMAND]
+    if agent is None or not command:
+        raise click.UsageError("Name an agent, then '--' and a command.", context)
+    if is_open and is_offline:
+        raise click.UsageError("--no-network needs the confinement that --no-confine leaves out.", context)
+    given = _given(context, variables)
+    if not is_open:
+        _need_bwrap()
+    place = found(context)
+    shown = mask(command, given.values())
+    wish = RunBegin(agent, shown, not is_open, not is_offline, tuple(sorted(given)), share)
+    with Client(place.repo) as daemon:
+        plan = daemon.get(wish, RunPlan)
+        if detach:
+            _detach(plan)
+        return _keep(daemon, plan, wish, command, given, quiet=detach)
+
+
+def _given(context: click.Context, variables: "Sequence[str]") -> dict[str, str]:
+    """Return the variables of `-e`."""
+    given: dict[str, str] = {}
+    for each in variables:
+        name, is_set, value = each.partition("=")
+        if not name.isidentifier() or not name.isascii():
+            raise click.UsageError(f"-e {name!a} is not the name of a variable.", context)
+        if is_set:
+            given[name] = value
+        elif name in os.environ:
+            given[name] = os.environ[name]
+        else:
+            raise click.UsageError(f"-e {name}: no such variable; set it, or say {name}=VALUE.", context)
+    return given
+
+
+def _need_bwrap() -> None:
+    import shutil
+
+    from makfs.errors import MakfsError
+
+    if shutil.which("bwrap") is None:
+        raise MakfsError(
+            "There is no bwrap to confine it with: install the package bubblewrap, or say --no-confine."
+        )
+
+
+def _detach(plan: "RunPlan") -> None:
+    """Go on in the background; the caller gets the run's number and its prompt back."""
+    click.echo(plan.number)
+    sys.stdout.flush()
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+    null = os.open(os.devnull, os.O_RDWR)
+    for fd in (0, 1, 2):
+        os.dup2(null, fd)
+    os.close(null)
+    os.chdir("/")
+
+
+def _keep(
+    daemon: "Client",
+    plan: "RunPlan",
+    wish: "RunBegin",
+    command: "Sequence[str]",
+    given: "Mapping[str, str]",
+    *,
+    quiet: bool,
+) -> int:
+    """Run the program to its end, tell the daemon, return the exit code."""
+    from makfs.cli import confine
+    from makfs.cli.exits import EXIT_COMMAND_FAILED, CommandFailed
+    from makfs.cli.keeping import Keeper
+    from makfs.errors import MakfsError
+    from makfs.wire.verbs import RunEnd, RunStarted
+
+    confine.check_view(plan)
+    is_connected = True
+
+    def started(leader: int) -> None:
+        if is_connected:
+            daemon.ask(RunStarted(plan.number, os.getpid(), leader))
+
+    def lost() -> None:
+        nonlocal is_connected
+        is_connected = False
+        if not quiet:
+            note(f"makfsd ended: the view of {wish.agent} is gone. {command[0]} goes on.")
+
+    keeper = Keeper(_job(plan, wish, command, given, daemon.fileno(), quiet=quiet), started, lost)
+    try:
+        code = keeper.run()
+    except OSError as error:
+        raise CommandFailed(f"bwrap cannot be run: {error.strerror}.", EXIT_COMMAND_FAILED) from None
+    if wish.confined and not keeper.was_started and not quiet:
+        note("bwrap could not make the confinement, as it says above; --no-confine runs without.")
+    if is_connected:
+        try:
+            daemon.ask(RunEnd(plan.number))
+        except MakfsError:
+            note(f"makfsd ended before it recorded run {plan.number}; the next one will.")
+    return code
+
+
+def _job(
+    plan: "RunPlan",
+    wish: "RunBegin",
+    command: "Sequence[str]",
+    given: "Mapping[str, str]",
+    connection: int,
+    *,
+    quiet: bool,
+) -> "Job":
+    """Return what to start, confined or not."""
+    from makfs.cli import confine
+    from makfs.cli.keeping import Job
+
+    terminal = not quiet and os.isatty(0) and os.isatty(1)
+    home = confine.inner_home(plan) if wish.confined else plan.home
+    variables = confine.environment(plan, wish.agent, home, given, os.environ)
+    if not wish.confined:
+        variables["PWD"] = plan.view
+        _write_guide(plan)
+        return Job(
+            lambda _: confine.trampoline(command), variables, plan.folder, plan.view, plan.log_bytes,
+            False, terminal, quiet, connection, (),
+        )  # fmt: skip
+    box = confine.Box(wish.network, terminal, _is_newest())
+    guide = _memory_file(GUIDE)
+    return Job(
+        lambda status: confine.arguments(plan, box, guide, status, command), variables, plan.folder, "/",
+        plan.log_bytes, True, terminal, quiet, connection, (guide,),
+    )  # fmt: skip
+
+
+def _memory_file(text: str) -> int:
+    fd = os.memfd_create("guide")
+    os.write(fd, text.encode())
+    os.lseek(fd, 0, os.SEEK_SET)
+    return fd
+
+
+def _write_guide(plan: "RunPlan") -> None:
+    from makfs.cli.confine import GUIDE_NAME
+
+    with open(os.path.join(plan.home, GUIDE_NAME), "w", encoding="utf-8") as file:
+        file.write(GUIDE)
+
+
+def _is_newest() -> bool:
+    """Tell whether bwrap knows --disable-userns (0.8)."""
+    import subprocess
+
+    said = subprocess.run(["bwrap", "--version"], capture_output=True, text=True, check=False).stdout
+    numbers = said.split()[-1].split(".") if said.split() else []
+    return [int(each) for each in numbers[:2] if each.isdecimal()] >= [0, 8]
