@@ -17,6 +17,7 @@ from pathlib import Path
 from makfs.engine.backing import STATE_DIR
 from makfs.errors import BadName, MakfsError, NotFound, NotKept
 from makfs.ids import RepoPath, Seq
+from makfs.store.connection import FILE_NAME, check_current
 from makfs.store.model import FileKind, Revision, hash_of
 from makfs.store.protocol import Reader
 
@@ -246,3 +247,12 @@ def _copy(source: Path, at: Path, st: os.stat_result, folders: list[tuple[Path, 
     else:
         return False
     return True
+
+
+def store_file(repo: str) -> Path:
+    """Return a repository's store, which is there and of today's version. Raises NotFound, StoreError."""
+    file = Path(repo) / STATE_DIR / FILE_NAME
+    if not file.exists():
+        raise NotFound(f"{repo} has no makfs store; nothing was ever mounted from it.")
+    check_current(file)
+    return file

@@ -15,7 +15,7 @@ from typing import Concatenate, ParamSpec, Protocol, TypeVar
 from sqlite_utils import Database
 
 from makfs.errors import StoreError, StoreFull
-from makfs.store.migrations import MIGRATIONS, Migration, climb
+from makfs.store.migrations import MIGRATIONS, Migration, climb, newest_version, version_of
 
 FILE_NAME = "store.db"
 _BUSY_S = 10.0  # only `maintain` ever holds the write lock beside us, for the time of one fsync
@@ -107,6 +107,23 @@ def connect(file: Path, *, readonly: bool = False) -> Database:
     except BaseException:
         connection.close()
         raise
+
+
+def check_current(file: Path) -> None:
+    """Raise StoreError if a store is not of this program's version: reading it takes no steps up."""
+    try:
+        database = connect(file, readonly=True)
+        try:
+            version = version_of(database)
+        finally:
+            database.close()
+    except (sqlite3.Error, StoreError) as error:
+        raise store_error(file, error) from error
+    if version != newest_version():
+        raise StoreError(
+            f"{file}: it has version {version}, this makfs reads version {newest_version()}; "
+            "mount the repository once with it"
+        )
 
 
 def open_database(directory: Path, steps: Sequence[Migration] = MIGRATIONS) -> Database:
