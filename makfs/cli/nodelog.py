@@ -23,7 +23,9 @@ Examples:
 """
 
 
-@click.group(short_help="Tell the history of a node")
+@click.group(
+    epilog="\b\nExample:\n  makfs node log src/app.py::Basket", short_help="Tell the history of a node"
+)
 def node() -> None:
     """Tell the history of a node: a function, a method, a class, a file."""
 
