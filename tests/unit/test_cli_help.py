@@ -33,6 +33,11 @@ Commands:
   status      Tell how the mount and its agents are
   log         List commits, newest first
   show        Show a commit as a diff by node
+  diff        Show how two commits' trees differ
+  blame       Tell who wrote each line of a file
+  cat         Print a file as it was
+  mark        Name a commit
+  node        Tell the history of a node
   nodes       List the nodes of a file
   claim       Hold addresses for an agent
   release     Give back what an agent holds
@@ -48,6 +53,12 @@ Commands:
   kill        Send runs a signal
   wait        Wait for the end of runs
   rm          Remove the records of runs
+  undo        Take commits back, keeping later work
+  restore     Make a path what it was after a commit
+  replay      Rebuild the tree from the journal
+  publish     Merge a snapshot view's edits onto head
+  refresh     Bring a snapshot view to head, its edits kept
+  discard     Drop a snapshot view's edits
   refusals    List writes that were refused, and why
   git         Export the journal to git, and commit what it changed
   fsck        Check a repository's store
