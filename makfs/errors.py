@@ -34,6 +34,12 @@ class Busy(MakfsError):
     errno = errno.EBUSY
 
 
+class NotAllowed(MakfsError):
+    """An agent's role does not allow it."""
+
+    errno = errno.EACCES
+
+
 class MountError(MakfsError):
     """The mountpoint or repository cannot be served."""
 

@@ -9,8 +9,9 @@ from makfs.engine.files import OwnText
 from makfs.engine.filesystem import FileSystem
 from makfs.engine.procs import Writer
 from makfs.engine.views import View
-from makfs.errors import NotFound
+from makfs.errors import Busy, NotFound
 from makfs.store.model import Refusal
+from makfs.syntax import identify, is_source
 
 _APPLIER = Writer(0, "makfs")
 
@@ -28,6 +29,13 @@ async def apply(fs: FileSystem, view: View, refusal: Refusal) -> Applied:
             f"'makfs refusals show {refusal.number} --output FILE'."
         )
 
+    if not refusal.is_whole and base is not None and not _has_end(path, base, refusal.mine):
+        raise Busy(
+            f"Refusal {refusal.number} was made while the file was being written; the end of its text may "
+            "be missing. Nothing was changed. What had come is in 'makfs refusals show "
+            f"{refusal.number} --output FILE'."
+        )
+
     def work(effects: Effects) -> Applied:
         edit = Edit(
             view, path, refusal.mine, None if base is None else OwnText(base), _APPLIER, time.time_ns(),
@@ -37,3 +45,12 @@ async def apply(fs: FileSystem, view: View, refusal: Refusal) -> Applied:
         return Applied(path, landed.seq, landed.merged)
 
     return await fs.patience.carry_out(view, work, core.config.write.wait_s)
+
+
+def _has_end(path: str, base: bytes, mine: bytes) -> bool:
+    """Tell whether what was written ends as its base does: then nothing was to come."""
+    if not is_source(path):
+        return base.splitlines()[-1:] == mine.splitlines()[-1:]
+    old, uid = identify(path, None, base, 1)
+    new, _ = identify(path, old, mine, uid)
+    return bool(old.nodes and new.nodes) and old.nodes[-1].uid == new.nodes[-1].uid and mine.endswith(b"\n")

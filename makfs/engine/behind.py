@@ -33,7 +33,7 @@ class Behind:
     def __init__(self, core: Core, through: Through, external: View) -> None:
         self.core = core
         self._through = through
-        self._view = external
+        self.view = external
 
     def refresh(self, file: File, effects: Effects) -> os.stat_result | None:
         """Import what changed in the backing directory behind us (B1); return the file's attributes now."""
@@ -101,13 +101,13 @@ class Behind:
             file.source = None
         state = replace(state, nodes=texts) if texts else state
         changes = revised.changes if revised is not None else None
-        core.gate.write(self._view, file.path, needs_of_changes(file.path, changes))  # G2
+        core.gate.write(self.view, file.path, needs_of_changes(file.path, changes))  # G2
         change = FileChange(file.path, state, origin=origin, edits=edits, write_through=False)
         commit = self._through.journal(EXTERNAL, NOBODY, (change,), "edited in the repository")
         if file.version <= 0:
             file.first = file.version
         file.version = commit.seq
-        file.changed(self._view.number, time.monotonic())
+        file.changed(self.view.number, time.monotonic())
         core.note_content(effects, file.path)
         if state.kind is not FileKind.FILE or kind is not FileKind.FILE:
             core.left(file.path)

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from makfs.engine.api import ClaimRow, LockRow, LockState, WaitRow
 from makfs.engine.core import Core
 from makfs.engine.views import View
-from makfs.errors import NotFound
+from makfs.errors import NotAllowed, NotFound
 from makfs.ids import Address, AgentId, RepoPath
 from makfs.locks import READ, REPOSITORY, WRITE, BadAddress, BadClaim, Claim, Grant, Mode, lineage
 from makfs.locks.address import RESOURCE, file_address, folder_address
@@ -78,11 +78,12 @@ class Claims:
         lineage(at)
         waiters = []
         for waiter in table.waiters(at):
-            conflicts = [
+            conflicts: list[AgentId] = [
                 conflict.grant.agent
                 for claim in waiter.claims
                 for conflict in table.conflicts_of(waiter.agent, (claim.address,), claim.mode, now_ns=now_ns)
             ]
+            conflicts += [other.agent for other in table.before(waiter.ticket)]
             claims = tuple(ClaimRow(claim.address, claim.mode.word) for claim in waiter.claims)
             waiters.append(
                 WaitRow(
@@ -110,7 +111,15 @@ class Claims:
             raise BadClaim(
                 "A claim names at least one address, as src/app.py::Foo.bar or src/ or resource:test."
             )
-        return tuple(Claim(address, found) for address in self._addresses(view, addresses) or ())
+        claims = tuple(Claim(address, found) for address in self._addresses(view, addresses) or ())
+        if view.role is not None and found not in (READ, Mode.IS):
+            for claim in claims:
+                if not (claim.address.startswith(RESOURCE) or view.role.may_write(claim.address)):
+                    raise NotAllowed(
+                        f"The role {view.role.name} of {view.agent} does not let it write {claim.address}, "
+                        "nor keep others from it; claim it to read."
+                    )
+        return claims
 
     def _addresses(self, view: View, addresses: Sequence[str] | None) -> tuple[Address, ...] | None:
         if addresses is None:

@@ -246,11 +246,18 @@ class Core:
             if inode is not None and inode.lookups > 0 and inode.shown is None and inode.staging is None:
                 inode.shown = Shown(data, st, version)
 
-    def note_name(self, effects: Effects, path: str, *, own: View | None) -> None:
-        """Add the name (or its absence) in every view but `own`, whose kernel side knows already."""
+    def note_name(self, effects: Effects, path: str, *, own: View | None, unless_known: bool = False) -> None:
+        """Add the name (or its absence) in every view but `own`, whose kernel side knows already.
+
+        `unless_known`: something is there, and a view that has looked it up since needs not be told; taking
+        the name of a folder from the kernel makes getcwd(2) fail in it.
+        """
         folder, _, name = path.rpartition("/")
         for view in self.views.values():
             if view is own:
+                continue
+            known = view.by_path.get(path) if unless_known else None
+            if known is not None and known.lookups > 0 and known.is_dir:
                 continue
             parent = view.by_path.get(folder)
             if parent is not None and parent.lookups > 0:

@@ -158,7 +158,7 @@ class Corridor:
             kept = without_reformatting(self.core, file, head, revised, lacking.addresses)
             if kept is None:
                 self.lacking(edit, file, lacking)
-                gate.dropped(edit.view, edit.path, lacking)
+            gate.dropped(edit.view, edit.path, lacking)
             return self._admit(edit, file, head, kept)
         return revised
 

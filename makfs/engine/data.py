@@ -11,6 +11,7 @@ import logging
 import os
 import stat
 import time
+from dataclasses import replace
 
 from makfs.engine.attributes import Attributes
 from makfs.engine.core import Core
@@ -49,9 +50,8 @@ class Data:
         if inode.staging is None and inode.path is not None:
             self._open_committed(handle, handle.file, effects)
             self._freeze_if_hot(handle, handle.file)
-        elif inode.staging is not None and inode.staging.held_up and not handle.writable:
-            if inode.staging.writer.pid != self.core.procs.group(tid) and not inode.staging.large:
-                handle.frozen, handle.text = True, inode.staging.content()  # its commit may come meanwhile
+        elif inode.staging is not None and inode.staging.held_up:
+            self._freeze_held_up(handle, inode.staging)
         inode.opens += 1
         if inode.staging is None and not handle.frozen:
             if handle.in_place:
@@ -91,6 +91,12 @@ class Data:
         if file.hot(handle.inode.view.number, time.monotonic()):
             handle.frozen = True
             handle.text = handle.inode.shown.data if handle.inode.shown is not None else None
+
+    def _freeze_held_up(self, handle: TrackedHandle, staging: Staging) -> None:
+        """Let who reads what another process of its view has staged keep to that: its commit may come."""
+        if handle.writable or staging.large or staging.writer.pid == self.core.procs.group(handle.tid):
+            return
+        handle.frozen, handle.text = True, staging.content()
 
     def create(self, view: View, path: str, mode: int, flags: int, tid: int, maker: Maker) -> TrackedHandle:
         """Make a file that only this view sees until it is committed."""
@@ -170,7 +176,7 @@ class Data:
         if handle.cached or handle.append or inode.path is None or staging is None or staging.large:
             return
         try:
-            self.corridor.foresee(self._edit(inode.view, inode.path, staging))
+            self.corridor.foresee(replace(self._edit(inode.view, inode.path, staging), is_whole=False))
         except Held:
             staging.held_up = True
             raise

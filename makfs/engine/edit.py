@@ -25,4 +25,5 @@ class Edit:
     take_mode: bool = False  # a rename over: the mode is the new file's
     tells_itself: bool = False  # the caller corrects the kernel caches of the writer's own view
     removes: str | None = None  # tracked path that becomes this file (rename over)
+    is_whole: bool = True  # False: the writer may go on
     xattrs_of: str = ""  # real path of the file that takes the place (rename over); "": attributes stay

@@ -22,6 +22,7 @@ from makfs.engine.core import Core, join, parent_of
 from makfs.engine.corridor import Corridor
 from makfs.engine.effects import Effects, Outbox
 from makfs.engine.inodes import Realm
+from makfs.engine.needs import needs_of_names
 from makfs.engine.procs import NOBODY
 from makfs.ids import EXTERNAL, RepoPath
 from makfs.store.model import FileChange, FileKind, FileState
@@ -258,6 +259,7 @@ class Watcher:
             if same and (recorded.mode == state.mode or state.kind is not FileKind.DIR):
                 return
         elif state.kind is FileKind.ABSENT and path not in core.files:
+            core.gate.write(self._corridor.behind.view, path, needs_of_names([path]))
             core.note_name(effects, path, own=None)
             return
         self._record(path, state, effects)
@@ -268,6 +270,9 @@ class Watcher:
         recorded = core.store.revision(RepoPath(path))
         origin = None if recorded is not None else origin or FileState(FileKind.ABSENT)
         change = FileChange(RepoPath(path), state, origin=origin, write_through=False)
+        is_dir = state.kind is FileKind.DIR or (recorded is not None and recorded.kind is FileKind.DIR)
+        needs = needs_of_names(folders=[path]) if is_dir else needs_of_names([path])
+        core.gate.write(self._corridor.behind.view, path, needs)  # G2: nobody is asked, holders are told
         commit = self._corridor.journal(EXTERNAL, NOBODY, (change,), "edited in the repository")
         file.version, file.source = commit.seq, None
         if state.kind is not FileKind.FILE:
@@ -277,7 +282,7 @@ class Watcher:
         elif recorded.kind is not state.kind:
             core.left(path)
         core.note_content(effects, path)
-        core.note_name(effects, path, own=None)
+        core.note_name(effects, path, own=None, unless_known=state.kind is not FileKind.ABSENT)
 
 
 __all__ = ["Watcher", "parent_of"]

@@ -229,6 +229,7 @@ class FileSystem(Looking):
     async def open(self, ino: int, flags: int, caller: Caller) -> Opened:
         """Open a file."""
         inode = self.inode(ino)
+        inode.view.stirred = True
         writing = flags & os.O_ACCMODE != os.O_RDONLY or bool(flags & os.O_TRUNC)
         if inode.realm in (Realm.PAST, Realm.CONTROL):
             past = inode.realm is Realm.PAST
@@ -452,9 +453,8 @@ class FileSystem(Looking):
                 inode, change.size, change.mode, change.uid, change.gid, change.atime_ns, change.mtime_ns
             )
         else:
-            if not change.is_size_only and inode.path is not None and not _is_new(inode):
-                needs = needs_of_attributes(inode.path, is_dir=inode.is_dir)
-                await self.patience.admitted(inode.view, inode.path, needs)
+            if not change.is_size_only:
+                await self._admit_attributes(inode)
 
             def set_tracked(effects: Effects) -> None:
                 self._set_tracked(inode, change, number, caller, effects)
@@ -462,6 +462,24 @@ class FileSystem(Looking):
             await self.patience.carry_out(inode.view, set_tracked, self.patience.wait_s)
         inode.view.active()
         return self.tree.stat(inode)
+
+    async def setxattr(self, ino: int, name: str, value: bytes) -> None:
+        """Set an extended attribute. Raises OSError, Busy."""
+        await self._admit_attributes(self.inode(ino))
+        self.xattrs.set(self.inode(ino), name, value)
+
+    async def removexattr(self, ino: int, name: str) -> None:
+        """Remove an extended attribute. Raises OSError, Busy."""
+        await self._admit_attributes(self.inode(ino))
+        self.xattrs.remove(self.inode(ino), name)
+
+    async def _admit_attributes(self, inode: Inode) -> None:
+        """Return when a file's attributes may be changed, in the same step."""
+        if inode.path is None or inode.view.upper is None or _is_new(inode):
+            return
+        if inode.realm is Realm.TRACKED and self.core.realm_of(inode) is Realm.TRACKED:
+            needs = needs_of_attributes(inode.path, is_dir=inode.is_dir)
+            await self.patience.admitted(inode.view, inode.path, needs)
 
     def _truncate_command(self, inode: Inode, number: int | None, size: int) -> None:
         """Carry out truncate(2) on a control file: on an open one, as it sees fit."""

@@ -94,12 +94,13 @@ class Gate:
         told: set[tuple[str, Address]] = set()
         for each in conflicts:
             grant = each.grant
-            if (grant.agent, each.claim.address) in told:
+            which = max(each.claim.address, grant.address, key=len)  # what it holds, or what changed of it
+            if (grant.agent, which) in told:
                 continue
-            told.add((grant.agent, each.claim.address))
+            told.add((grant.agent, which))
             locks.tell(
                 grant.agent,
-                f"{reasons.clock(now_ns)}: {reasons.names([each.claim.address])}, which you hold, was edited "
+                f"{reasons.clock(now_ns)}: {reasons.names([which])}, which you hold, was edited "
                 f"directly in the repository. The edit is in; read {path} again.",
             )
 

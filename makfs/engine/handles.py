@@ -49,7 +49,7 @@ class TrackedHandle:
     def check_accepted(self) -> None:
         """Raise Refused again if a write to this handle was refused, and the file not emptied since."""
         if self.refused is not None:
-            raise Refused(self.refused.number, str(self.refused))
+            raise type(self.refused)(self.refused.number, str(self.refused))
 
     def writer(self) -> Writer:
         """Return the process that opened the file."""

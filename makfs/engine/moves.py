@@ -81,9 +81,18 @@ class Moves:
         if move.flags & RENAME_EXCHANGE:
             is_folder = there is not None and there.inode.is_dir
             return needs_of_names(folders=tracked) if is_folder else needs_of_names(tracked)
-        if move.old_realm is not Realm.TRACKED or self.renames.is_save(move.view, move.old, there):
+        if self._is_edit(move, there):
             return None
         return needs_of_names(tracked)
+
+    def _is_edit(self, move: Move, there: Found | None) -> bool:
+        """Tell whether a rename puts a file's text in the place of another's, or makes a file."""
+        view = move.view
+        if move.new_realm is not Realm.TRACKED or (there is not None and not stat.S_ISREG(there.st.st_mode)):
+            return False
+        if move.old_realm is Realm.TRACKED:
+            return self.renames.is_save(view, move.old, there)
+        return stat.S_ISREG(os.lstat(self.real.path(view, move.old, move.old_realm)).st_mode)
 
     def carry_out(self, move: Move, is_dir: bool, there: Found | None, effects: Effects) -> None:
         """Rename. Raises OSError, Refused."""

@@ -28,9 +28,11 @@ def refuse(
     base_seq = edit.base if isinstance(edit.base, int) and edit.base > 0 else 0
     head_seq = max(file.version, 0)
     reason = f"{why} {advice or _advice(core, file, head_seq)}"
+    if not edit.is_whole:
+        reason = reason.replace("your text is kept", "what had been written so far is kept")
     refusal = Refusal(
         0, time.time_ns(), edit.view.agent, file.path, edit.writer.program, edit.writer.pid, reason,
-        Seq(base_seq), Seq(head_seq), addresses, edit.data, base,
+        Seq(base_seq), Seq(head_seq), addresses, edit.data, base, edit.is_whole,
     )  # fmt: skip
     number = core.store.refuse(refusal)
     edit.view.refusals += 1

@@ -12,7 +12,9 @@ from makfs.engine.corridor import Corridor
 from makfs.engine.data import Data
 from makfs.engine.effects import Effects, Outbox
 from makfs.engine.inodes import MadeStat, Realm
+from makfs.engine.locking import NotAdmitted
 from makfs.engine.names import Maker, Names
+from makfs.engine.needs import needs_of_names
 from makfs.engine.procs import Writer
 from makfs.engine.views import View
 from makfs.errors import MakfsError
@@ -88,6 +90,10 @@ class Tender:
         maker = Maker(st.st_uid, st.st_gid, _TENDER)
         if self._core.backing.lstat(path) is not None:
             view.shadows.pop(path, None)
+            return
+        try:
+            self._core.gate.names(view, path, needs_of_names([path]))
+        except NotAdmitted:  # the name is another's for now: it stays private, and is tried again
             return
         if stat.S_ISLNK(st.st_mode):
             target = os.fsencode(os.readlink(real))

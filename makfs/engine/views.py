@@ -19,6 +19,7 @@ from makfs.ids import AgentId, Seq
 from makfs.settings import OnWrite
 
 MOST_NOTICES = 10
+_MOST_YOUNG = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,7 @@ class View:
     shadows: dict[str, float] = field(
         default_factory=dict
     )  # closed shadows: path -> monotonic time of closing
+    youth: dict[str, float] = field(default_factory=dict)  # new files the kernel forgot -> young until
     name_operations: int = 0  # in flight; each holds a directory's lock in the kernel
     commits: int = 0
     refusals: int = 0
@@ -84,6 +86,8 @@ class View:
         if inode is not None:
             self.orphan(inode)
         inode = self.table.create(self, path, realm, is_dir)
+        if self.youth:
+            inode.young_until = self.youth.pop(path, 0.0)
         self.by_path[path] = inode
         return inode
 
@@ -104,9 +108,19 @@ class View:
         """Forget the inode if nothing refers to it."""
         if not inode.idle:
             return
+        if inode.young_until and inode.path is not None and inode.young:
+            self._remember_youth(inode.path, inode.young_until)
         if inode.path is not None and self.by_path.get(inode.path) is inode:
             del self.by_path[inode.path]
         self.table.discard(inode)
+
+    def _remember_youth(self, path: str, until: float) -> None:
+        """Keep that a file is new while the kernel forgets it: a rename over F is an edit of F still."""
+        if len(self.youth) >= _MOST_YOUNG:
+            now = time.monotonic()
+            self.youth = {each: end for each, end in self.youth.items() if end > now}
+        if len(self.youth) < _MOST_YOUNG:
+            self.youth[path] = until
 
     def moved(self, old: str, new: str, *, folder: bool = True) -> None:
         """Give an inode, and all below a folder, their new paths. Cost: for a `folder`, all inodes."""

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from makfs.ids import Address, AgentId
 from makfs.locks.address import REPOSITORY, lineage
 from makfs.locks.book import Book
+from makfs.locks.graph import clashing_waiters
 from makfs.locks.modes import Mode, at_least, covers_below
 from makfs.locks.values import Claim, Conflict, Grant, Waiter, shown
 
@@ -67,6 +68,14 @@ class Looking:
             if any(_is_within(address, claim.address) for claim in each.waiter.claims)
         ]
         return tuple(each.waiter for each in sorted(found, key=lambda each: each.rank))
+
+    def before(self, ticket: int) -> tuple[Waiter, ...]:
+        """Return the waiters of others that a waiter stands behind, next first."""
+        waiting = self._book.waiting.get(ticket)
+        if waiting is None:
+            return ()
+        found = {each.rank: each.waiter for each in clashing_waiters(self._book, waiting, before=True)}
+        return tuple(found[rank] for rank in sorted(found))
 
     def conflicts_of(
         self, agent: AgentId, addresses: Iterable[Address], mode: Mode, *, now_ns: int

@@ -84,10 +84,15 @@ def _add_lock_events(database: Database) -> None:
     """)
 
 
+def _add_is_whole(database: Database) -> None:
+    database.conn.execute("ALTER TABLE refusal ADD COLUMN is_whole INTEGER NOT NULL DEFAULT 1")
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     Migration(2, "locks are kept", _add_locks),
     Migration(3, "commits have names, and are found by time and program", _add_marks),
     Migration(4, "what the lock table was asked is kept for a time", _add_lock_events),
+    Migration(5, "refusals tell whether the write had ended", _add_is_whole),
 )
 """Version 1 is the first; steps 2, 3 ... stand here."""
 

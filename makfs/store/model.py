@@ -160,6 +160,7 @@ class Refusal:
     addresses: tuple[str, ...]  # nodes in conflict
     mine: bytes  # the refused bytes, whole file
     base: bytes | None = None  # None: unknown or not text
+    is_whole: bool = True  # False: refused at a write(2), so that more may have been to come
 
 
 @dataclass(frozen=True, slots=True)

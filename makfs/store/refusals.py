@@ -11,7 +11,7 @@ from makfs.store.model import Refusal
 from makfs.store.reading import Row
 
 REFUSAL_SQL = (
-    "SELECT number, time_ns, agent, path, program, pid, reason, base_seq, head_seq, addresses, {}"
+    "SELECT number, time_ns, agent, path, program, pid, reason, base_seq, head_seq, addresses, is_whole, {}"
     " FROM refusal"
 )
 
@@ -20,7 +20,7 @@ def keep_refusal(connection: sqlite3.Connection, refusal: Refusal) -> int:
     """Write a refusal in the transaction that is open; return its number."""
     cursor = connection.execute(
         "INSERT INTO refusal (time_ns, agent, path, program, pid, reason, base_seq, head_seq, addresses,"
-        " mine, base) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " is_whole, mine, base) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             refusal.time_ns,
             refusal.agent,
@@ -31,6 +31,7 @@ def keep_refusal(connection: sqlite3.Connection, refusal: Refusal) -> int:
             refusal.base_seq,
             refusal.head_seq,
             json.dumps(refusal.addresses),
+            int(refusal.is_whole),
             zlib.compress(refusal.mine),
             None if refusal.base is None else zlib.compress(refusal.base),
         ),
@@ -55,7 +56,7 @@ def refusal(connection: sqlite3.Connection, number: int) -> Refusal | None:
 
 
 def _refusal(row: Row) -> Refusal:
-    number, time_ns, agent, path, program, pid, reason, base_seq, head_seq, addresses, mine, base = row
+    number, time_ns, agent, path, program, pid, reason, base_seq, head_seq, addresses, whole, mine, base = row
     return Refusal(
         number,
         time_ns,
@@ -69,6 +70,7 @@ def _refusal(row: Row) -> Refusal:
         tuple(json.loads(addresses)),
         b"" if mine is None else _inflate(mine),
         None if base is None else _inflate(base),
+        bool(whole),
     )
 
 

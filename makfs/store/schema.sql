@@ -1,4 +1,4 @@
--- The store of one repository, version 4. SQLite 3.37 or newer (STRICT), WAL, application_id 'makf'.
+-- The store of one repository, version 5. SQLite 3.37 or newer (STRICT), WAL, application_id 'makf'.
 --
 -- The invariants J1-J7 are spelled out in makfs/store/model.py; checking.py reads them all back.
 --
@@ -102,7 +102,8 @@ CREATE TABLE refusal (
     head_seq  INTEGER NOT NULL,
     addresses TEXT NOT NULL,       -- JSON list of strings, ASCII (surrogates escaped)
     mine      BLOB NOT NULL,       -- zlib
-    base      BLOB                 -- zlib; NULL: unknown or not text
+    base      BLOB,                -- zlib; NULL: unknown or not text
+    is_whole  INTEGER NOT NULL DEFAULT 1 -- 0: refused at a write(2), so that more may have been to come
 ) STRICT;
 CREATE INDEX refusal_by_agent ON refusal (agent, number);
 

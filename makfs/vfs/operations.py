@@ -311,11 +311,11 @@ class Operations(pyfuse3.Operations):
 
     @_edge
     async def setxattr(self, inode: int, name: bytes, value: bytes, ctx: pyfuse3.RequestContext) -> None:
-        self._fs.xattrs.set(self._fs.inode(inode), os.fsdecode(name), value)
+        await self._fs.setxattr(inode, os.fsdecode(name), value)
 
     @_edge
     async def removexattr(self, inode: int, name: bytes, ctx: pyfuse3.RequestContext) -> None:
-        self._fs.xattrs.remove(self._fs.inode(inode), os.fsdecode(name))
+        await self._fs.removexattr(inode, os.fsdecode(name))
 
     @_edge
     async def listxattr(self, inode: int, ctx: pyfuse3.RequestContext) -> Sequence[bytes]:

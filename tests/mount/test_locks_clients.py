@@ -261,7 +261,6 @@ def test_formatter_leaves_the_layout_of_what_another_holds(name: str, policy: st
     in_threads(TOOLS["cp"], tidy)
 
 
-@pytest.mark.xfail(reason="the engine calls gate.dropped only where it has refused already")
 @pytest.mark.parametrize("name", FORMATTERS)
 def test_who_formats_is_told_what_kept_its_layout(name: str, shop: Mounted) -> None:
     command = formatter(name)
@@ -376,7 +375,6 @@ def test_stream_of_pieces_into_a_large_file_is_refused_early_and_goes_on(shop: M
             case.let_go("f40")
 
 
-@pytest.mark.xfail(reason="what was not written yet when a write was refused is taken for deleted")
 def test_refusal_of_a_write_cut_short_does_not_remove_the_rest_when_applied(shop: Mounted) -> None:
     case = Case(shop, "apply", agent="bob-merge-first")
     case.hold("first")

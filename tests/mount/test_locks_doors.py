@@ -24,15 +24,6 @@ from tests.mount.mounted import Mounted, outcome
 
 pytestmark = pytest.mark.mount
 
-LATER: Mapping[str, str] = {
-    "shadow over a link": "what replaces a link does not ask the gate",
-    "private link over": "what replaces a file by a private link does not ask the gate",
-    "temporary file over a link": "what replaces a link does not ask the gate",
-    "xattr": "extended attributes do not ask the gate",
-    "xattr removed": "extended attributes do not ask the gate",
-}
-"""Doors that do not keep to the rules yet, and why."""
-
 AGENTS = {"lease": "lea", "merge": "meg", "claim": "clara", "claimed": "clara"}
 HOLDERS = {"lea": "meg", "meg": "clara", "clara": "lea"}
 CONFIG = """
@@ -240,11 +231,7 @@ def leased(
 
 
 CASES = [
-    pytest.param(
-        name, policy,
-        marks=[pytest.mark.xfail(reason=LATER[name], strict=False)] if name in LATER else [],
-        id=f"{policy}: {name}",
-    )
+    pytest.param(name, policy, id=f"{policy}: {name}")
     for name in DOORS for policy in AGENTS
 ]  # fmt: skip
 

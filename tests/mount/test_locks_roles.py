@@ -65,7 +65,6 @@ def test_role_writes_what_it_may_and_is_refused_the_rest_at_once(patient: Desk, 
     assert patient.waiting() == []
 
 
-@pytest.mark.xfail(strict=False, reason="a handle repeats every refusal as EBUSY")
 def test_close_after_a_forbidden_write_says_the_same(brisk: Desk) -> None:
     assert brisk.at("dora").read_bytes() == TEXT
     fd = os.open(brisk.at("dora"), os.O_WRONLY | os.O_TRUNC)

@@ -286,7 +286,6 @@ def test_claims_survive_a_killed_daemon_and_fences_grow(
 # ---- formatters, edits from outside
 
 
-@pytest.mark.xfail(strict=False, reason="the corridor does not tell what it left out")
 @pytest.mark.parametrize("save", ["write whole", "save whole"])
 def test_formatting_of_what_another_holds_is_left_out_and_told(brisk: Desk, hand: Hands, save: str) -> None:
     bob = hand()
@@ -328,7 +327,6 @@ def test_first_edit_from_outside_is_told_to_the_holder_too(brisk: Desk) -> None:
     assert "which you hold" in brisk.why("alice")
 
 
-@pytest.mark.xfail(strict=False, reason="what is removed in the repository is told to nobody")
 def test_removal_from_outside_is_told_to_the_holder(brisk: Desk) -> None:
     brisk.claim("alice", "hello")
     (brisk.mounted.repo / brisk.folder / "words.py").unlink()

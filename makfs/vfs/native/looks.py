@@ -4,6 +4,8 @@ import errno
 import os
 import stat
 import time
+from collections.abc import Coroutine
+from typing import Any
 
 from makfs.engine.effects import Effects
 from makfs.engine.filesystem import Caller, Change, FileSystem
@@ -117,13 +119,12 @@ class Looks:
         if flags & ~(os.XATTR_CREATE | os.XATTR_REPLACE):
             raise oserror(errno.EINVAL)
         name, _, rest = bytes(body[abi.SETXATTR_IN.size :]).partition(b"\0")
-        key, inode, xattrs = os.fsdecode(name), self._fs.inode(node), self._fs.xattrs
+        key, inode = os.fsdecode(name), self._fs.inode(node)
         if flags and flags & os.XATTR_CREATE and self._has(node, key):
             raise oserror(errno.EEXIST, key)
         if flags & os.XATTR_REPLACE:
-            xattrs.get(inode, key)  # raises ENODATA
-        xattrs.set(inode, key, rest[:size])
-        return b""
+            self._fs.xattrs.get(inode, key)  # raises ENODATA
+        return _done(self._fs.setxattr(node, key, rest[:size]))
 
     def _has(self, node: int, key: str) -> bool:
         try:
@@ -135,8 +136,12 @@ class Looks:
         return True
 
     def removexattr(self, node: int, body: memoryview, head: Head) -> Answer:
-        self._fs.xattrs.remove(self._fs.inode(node), text(body))
-        return b""
+        return _done(self._fs.removexattr(node, text(body)))
+
+
+async def _done(doing: Coroutine[Any, Any, None]) -> bytes:
+    await doing
+    return b""
 
 
 def _sized(value: bytes, size: int) -> bytes:
