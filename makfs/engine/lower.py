@@ -16,7 +16,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from makfs.engine.inodes import MadeStat, StatLike
+from makfs.engine.inodes import MadeStat, Realm, StatLike
 from makfs.ids import RepoPath, Seq
 from makfs.store.model import FileKind, Revision
 
@@ -101,8 +101,11 @@ class PastLower:
         st = self._core.backing.lstat(path)
         if st is None:
             return None
+        is_dir = stat.S_ISDIR(st.st_mode)
+        if path and self._core.classifier.realm(path, is_dir=is_dir) is Realm.SCRATCH:
+            return st
         made = MadeStat.like(st)
-        if stat.S_ISDIR(st.st_mode):
+        if is_dir:
             return self._as_old_as_the_view(made)
         made.st_mtime_ns = min(st.st_mtime_ns, self.since_ns)
         made.st_ctime_ns = min(st.st_ctime_ns, self.since_ns)

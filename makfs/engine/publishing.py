@@ -135,10 +135,12 @@ class Publishing:
             self._refuse(view, f"{path} is open for writing in the view of {view.agent}: close it first.")
 
     @staticmethod
-    def _refuse(view: View, sentence: str) -> NoReturn:
-        view.why = f"Nothing was changed. {sentence}"
+    def _refuse(view: View, sentence: str, more: str = "") -> NoReturn:
+        """Raise Busy; `.makfs/why` says more."""
+        sentence = f"Nothing was changed. {sentence}"
+        view.why = f"{sentence}\n{more}" if more else sentence
         view.refusals += 1
-        raise Busy(view.why)
+        raise Busy(sentence)
 
     def _plan(self, view: View, effects: Effects) -> Plan:
         """Merge all onto head. Raises Busy naming the clashes."""
@@ -290,9 +292,9 @@ class Publishing:
         for last in (False,) * (_TURNS - 1) + (True,):
             try:
                 await self._do(view, prepare)
-                said = await self._run(view, gate)
-                if said is not None:
-                    self._refuse(view, said)
+                failed = await self._run(view, gate)
+                if failed is not None:
+                    self._refuse(view, *failed)
                 return await self._do(view, finish)
             except _Overtaken:
                 if last:
@@ -301,8 +303,8 @@ class Publishing:
                 stand.frozen = ""
         raise AssertionError("the last turn returns or raises")
 
-    async def _run(self, view: View, gate: str) -> str | None:
-        """Run the gate command in the view; return why it fails, None if it passes."""
+    async def _run(self, view: View, gate: str) -> tuple[str, str] | None:
+        """Run the gate command in the view; return why it fails and what it said, None if it passes."""
         top, limit_s = self._mountpoint / view.agent, self._core.config.publish.gate_s
         command = ["sh", "-c", 'cd -- "$1" && exec sh -c "$2"', "makfs", str(top), gate]
         with tempfile.TemporaryFile(dir=self._core.backing.scratch_folder) as said:
@@ -324,7 +326,8 @@ class Publishing:
             said.seek(max(0, end - _TAIL_BYTES))
             tail = said.read().decode("utf-8", "replace").strip()
         what = f"took longer than {limit_s:g} s" if code is None else f"failed with status {code}"
-        return f"The gate command {what}: {gate}" + (f"\n{tail}" if tail else "")
+        last = tail.rpartition("\n")[2] or "nothing"
+        return f"The gate command {what} ({gate}); the last it said: {last}", tail
 
 
 def _told(clashes: tuple[Clash, ...]) -> str:
