@@ -192,7 +192,8 @@ class PublishConfig:
     gate: str = _setting(
         "",
         "A command for sh that is run in a snapshot view before it is published, on the very tree that would "
-        "become head; unless it ends with status 0, nothing is published. Empty: none.",
+        "become head; unless it ends with status 0, nothing is published. Empty: none. Counts only in "
+        "~/.config/makfs/makfs.conf or a file given with --config: agents can write the repository's.",
         unit="a command",
     )
     gate_s: float = _setting(

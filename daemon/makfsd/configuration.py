@@ -9,6 +9,7 @@ from makfs.errors import ConfigError
 
 MAX_CONFIG_BYTES = 1 << 20
 FUSE_CONF = Path("/etc/fuse.conf")
+_NOT_OWN = (("run", "env"), ("run", "paths"), ("publish", "gate"))
 
 
 def load(repo: Path, file: Path | None, on_write: str | None) -> Config:
@@ -33,9 +34,9 @@ def load(repo: Path, file: Path | None, on_write: str | None) -> Config:
 def _check_own(partial: Partial) -> None:
     """Raise ConfigError if the repository's file, which agents can write, opens their confinement."""
     for given in partial.values:
-        if given.section == "run" and given.key in ("env", "paths") and given.value:
+        if (given.section, given.key) in _NOT_OWN and given.value:
             raise ConfigError(
-                f"{partial.file_name}: [run] {given.key}: agents can write this file; "
+                f"{partial.file_name}: [{given.section}] {given.key}: agents can write this file; "
                 f"set it in ~/.config/makfs/{FILE_NAME}, or in a file given with --config"
             )
 

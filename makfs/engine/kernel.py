@@ -2,7 +2,6 @@
 
 import logging
 import os
-import resource
 import time
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
@@ -29,7 +28,8 @@ from makfs.engine.api import (
     Published,
     Reverted,
 )  # fmt: skip
-from makfs.engine.backing import STATE_DIR, Backing
+from makfs.engine.around import as_isolation, as_policy, exclude_from_git, resident_bytes
+from makfs.engine.backing import Backing
 from makfs.engine.claims import Claims
 from makfs.engine.classify import Classifier
 from makfs.engine.core import Core
@@ -48,9 +48,8 @@ from makfs.engine.recover import recover
 from makfs.engine.revert import Revert
 from makfs.engine.tend import Tender
 from makfs.engine.views import View
-from makfs.errors import Busy, ConfigError, MakfsError, MountError, NotFound
+from makfs.errors import Busy, MakfsError, MountError, NotFound
 from makfs.ids import AgentId, RepoPath, Seq
-from makfs.settings import Isolation, OnWrite
 from makfs.store.model import Commit, CommitDetail, LogQuery, Refusal
 from makfs.store.sqlite import SqliteStore
 from makfs.syntax import address, lines, split
@@ -94,7 +93,7 @@ class Kernel:
             os.makedirs(backing.scratch_folder, exist_ok=True)
         except OSError as error:
             raise MountError(f"{backing.state} cannot be made: {error.strerror}.") from error
-        _exclude_from_git(backing)
+        exclude_from_git(backing)
         store = SqliteStore.open(backing.state, large_bytes=config.store.large_bytes)
         table = InodeTable(store.inode_exceptions(), store.set_inode_exception)
         classifier = Classifier(backing, config.view.scratch, config.is_shadow)
@@ -178,7 +177,7 @@ class Kernel:
             agents=tuple(self._agent_status(view) for _, view in sorted(self.agents.by_name.items())),
             owed=tuple(self.core.owed.values()),
             warnings=tuple(warnings),
-            memory_bytes=_resident_bytes(),
+            memory_bytes=resident_bytes(),
         )
 
     def _tell(self, agent: AgentId, sentence: str) -> None:
@@ -220,8 +219,8 @@ class Kernel:
         try:
             view = self.agents.add(
                 name,
-                None if policy is None else _policy(policy),
-                None if isolation is None else _isolation(isolation),
+                None if policy is None else as_policy(policy),
+                None if isolation is None else as_isolation(isolation),
             )
         except FileExistsError:
             raise Busy(f"There is an agent {name} already.") from None
@@ -385,48 +384,6 @@ def check_store(repo: Path, config: Config, progress: Progress) -> Sequence[Find
         return [*fsck.check_store(core, progress), *chain(*fsck.tree_findings(core, progress))]
     finally:
         store.close()
-
-
-def _policy(text: str) -> OnWrite:
-    """Return a policy by its name. Raises ConfigError."""
-    try:
-        return OnWrite(text)
-    except ValueError:
-        accepted = ", ".join(each.value for each in OnWrite)
-        raise ConfigError(f"{text!a} is not something a write can do; accepted: {accepted}.") from None
-
-
-def _isolation(text: str) -> Isolation:
-    """Return an isolation by its name. Raises ConfigError."""
-    try:
-        return Isolation(text)
-    except ValueError:
-        accepted = ", ".join(each.value for each in Isolation)
-        raise ConfigError(f"{text!a} is no isolation of a view; accepted: {accepted}.") from None
-
-
-def _exclude_from_git(backing: Backing) -> None:
-    """Keep the state directory out of `git status`, by `.git/info/exclude`."""
-    exclude = Path(backing.at(".git/info/exclude"))
-    line = f"/{STATE_DIR}/"
-    if not exclude.parent.parent.is_dir():
-        return
-    try:
-        exclude.parent.mkdir(exist_ok=True)
-        text = exclude.read_text() if exclude.exists() else ""
-        if line not in text.split("\n"):
-            exclude.write_text(text + ("" if not text or text.endswith("\n") else "\n") + line + "\n")
-    except OSError as error:
-        log.warning("%s could not be extended: %s", exclude, error)
-
-
-def _resident_bytes() -> int:
-    """Return the daemon's resident memory (proc(5), statm)."""
-    try:
-        with open("/proc/self/statm", "rb") as file:
-            return int(file.read().split()[1]) * resource.getpagesize()
-    except (OSError, IndexError, ValueError):
-        return 0
 
 
 __all__ = ["Kernel", "MakfsError", "check_store"]
