@@ -13,7 +13,7 @@ from makfs.ids import NodeUid, RepoPath, Seq
 from makfs.store.model import FileKind, NodeEdit, Revision
 from makfs.store.protocol import Reader
 from makfs.syntax import address, diff, identify, is_source, restore
-from makfs.syntax.node import NodeChange
+from makfs.syntax.node import NodeChange, Source
 
 PAGE_BYTES = 8 << 20  # texts in one answer; the last file may go over it
 _SHOWN = (FileKind.FILE, FileKind.SYMLINK)  # as git does, folders are not told of
@@ -106,14 +106,41 @@ def _edits(reader: Reader, pair: _Pair) -> tuple[NodeEdit, ...]:
     """Return the difference by node; () where a side is not source, and the texts alone can be compared."""
     if not is_source(pair.path) or not all(_is_text(each) for each in (pair.old, pair.new)):
         return ()
-    old = [] if pair.old is None else reader.nodes(pair.old.path, pair.old.seq)
-    new = [] if pair.new is None else reader.nodes(pair.new.path, pair.new.seq)
-    before, uid = restore(pair.path, [(node.uid, node.text) for node in old], SCRATCH_UID)
-    if all(node.uid for node in (*old, *new)):
-        after, _ = restore(pair.path, [(node.uid, node.text) for node in new], uid)
-    else:
-        after, _ = identify(pair.path, before, b"".join(node.text for node in new), uid)
+    old, new = _tiles(reader, pair.old), _tiles(reader, pair.new)
+    before, uid = restore(pair.path, old, SCRATCH_UID)
+    after, uid = restore(pair.path, new, uid)
+    if pair.old is not None and pair.new is not None and not (_are_known(old) and _are_known(new)):
+        is_forward = pair.old.seq <= pair.new.seq
+        first, last = (before, after) if is_forward else (after, before)
+        later = _first_known(reader, pair.old, pair.new, uid)
+        if later is not None and _are_known(new if is_forward else old):
+            first, _ = identify(pair.path, later, first.text, uid)
+        else:
+            last, _ = identify(pair.path, first, last.text, uid)
+        before, after = (first, last) if is_forward else (last, first)
     return tuple(_edit(pair.path, change) for change in diff(before, after))
+
+
+def _tiles(reader: Reader, revision: Revision | None) -> list[tuple[NodeUid, bytes]]:
+    nodes = () if revision is None else reader.nodes(revision.path, revision.seq)
+    return [(node.uid, node.text) for node in nodes]
+
+
+def _are_known(tiles: Sequence[tuple[NodeUid, bytes]]) -> bool:
+    """Tell whether nodes have uids. A file's first version is kept as one text without any."""
+    return all(uid for uid, _ in tiles)
+
+
+def _first_known(reader: Reader, one: Revision, other: Revision, uid: int) -> Source | None:
+    """Return the first version after the earlier one whose nodes have uids: the earlier's nodes are these."""
+    early, late = sorted((one, other), key=lambda revision: revision.seq)
+    for stretch in reversed(reader.stretches(late.path, late.seq)):
+        for found in reader.node_lists(stretch) if stretch.last > early.seq else ():
+            if found.seq > early.seq and found.uids and all(found.uids):
+                texts = reader.texts(found.texts)
+                tiles = [(node, texts[text]) for node, text in zip(found.uids, found.texts, strict=True)]
+                return restore(late.path, tiles, uid)[0]
+    return None
 
 
 def _is_text(revision: Revision | None) -> bool:

@@ -151,6 +151,26 @@ def test_a_difference_comes_in_pages_and_each_file_once(
     assert [(file.path, file.new) for file in only.files] == [("f3.txt", None)]
 
 
+def test_nodes_of_a_first_version_without_uids_are_those_of_the_next(caches: Caches) -> None:
+    alice = Process(caches, "alice", 1)
+    first = b"def greet():\n    return 1\n\n\ndef other():\n    return 3\n"
+    alice.write("new.py", first)
+    alice.write("new.py", first.replace(b"return 1", b"return 2"))
+    alice.write("new.py", first.replace(b"return 1", b"return 2").replace(b"greet", b"welcome"))
+    diff = caches.kernel.history.diff
+    for old, new, whole in (
+        ("1", "3", [("rename", "new.py::welcome", "new.py::greet")]),
+        ("3", "1", [("rename", "new.py::greet", "new.py::welcome")]),
+        ("1", "2", [("edit", "new.py::greet", "")]),
+        ("2", "3", [("rename", "new.py::welcome", "new.py::greet")]),
+    ):
+        page = trio.run(lambda a, b: diff(a, b, [], by_node=True, after=None), old, new)
+        assert [(each.op, each.address, each.old_address) for each in page.files[0].edits] == whole, (
+            old,
+            new,
+        )
+
+
 def test_paths_that_are_none_are_refused(caches: Caches) -> None:
     history = caches.kernel.history
     for path in ("", "../x", "a//b", "/etc/passwd", "a\0b", "./a.py"):
