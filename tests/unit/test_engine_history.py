@@ -2,6 +2,7 @@
 
 import gc
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -138,7 +139,7 @@ def test_a_difference_comes_in_pages_and_each_file_once(
     after: str | None = None
     pages = 0
     while True:
-        page = trio.run(lambda at: diff("0", "head", [], by_node=False, after=at), after)
+        page = call(partial(diff, "0", "head", [], by_node=False, after=after))
         names += [file.path for file in page.files]
         pages += 1
         if page.after is None:
