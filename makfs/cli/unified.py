@@ -39,7 +39,7 @@ def patch(file: FileDiff) -> Iterator[Line]:
     before, after = split(old), split(new)
     blocks = changed(before, after) if _is_text(old) and _is_text(new) else []
     yield from (Line("h", line) for line in _head(file, before, blocks))
-    if old is not None and new is not None and old.data == new.data and old.data is not None:
+    if file.same:
         return
     yield from _body(file, before, after, blocks)
 
@@ -70,10 +70,10 @@ def _head(file: FileDiff, before: Sequence[bytes], blocks: Sequence[Block]) -> I
         yield b"old mode " + (b"100%03o" % old.mode if exact else _mode(old))
         yield b"new mode " + (b"100%03o" % new.mode if exact else _mode(new))
     if file.old_path is not None and old is not None and new is not None:
-        yield b"similarity index %d%%" % _similarity(old, new, before, blocks)
+        yield b"similarity index %d%%" % (100 if file.same else _similarity(old, new, before, blocks))
         yield b"rename from " + quoted(file.old_path)
         yield b"rename to " + quoted(file.path)
-    if old is None or new is None or old.data != new.data or old.data is None:
+    if not file.same:
         same = b" " + _mode(new) if old is not None and new is not None and old.mode == new.mode else b""
         yield b"index %s..%s%s" % (_blob(old), _blob(new), same)
 
@@ -93,8 +93,6 @@ def _blob(side: Side | None) -> bytes:
 
 
 def _similarity(old: Side, new: Side, before: Sequence[bytes], blocks: Sequence[Block]) -> int:
-    if old.data == new.data:
-        return 100
     gone = sum(len(line) for low, high, _, _ in blocks for line in before[low:high])
     most = max(len(old.data or b""), len(new.data or b""), 1)
     return max(0, min(99, (len(old.data or b"") - gone) * 100 // most))

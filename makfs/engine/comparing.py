@@ -84,15 +84,22 @@ def _state(revision: Revision | None) -> object:
 
 
 def _difference(reader: Reader, pair: _Pair, *, by_node: bool) -> FileDiff:
-    old, new = _side(reader, pair.old), _side(reader, pair.new)
-    edits = _edits(reader, pair) if by_node else ()
+    same = _content(pair.old) == _content(pair.new)
+    old, new = _side(reader, pair.old, same=same), _side(reader, pair.new, same=same)
+    edits = _edits(reader, pair) if by_node and not same else ()
     moved = pair.old.path if pair.old is not None and pair.old.path != pair.path else None
-    return FileDiff(pair.path, moved, old, new, edits)
+    return FileDiff(pair.path, moved, old, new, edits, same)
 
 
-def _side(reader: Reader, revision: Revision | None) -> Side | None:
+def _content(revision: Revision | None) -> object:
+    return None if revision is None else (revision.kind, revision.content_hash, revision.target)
+
+
+def _side(reader: Reader, revision: Revision | None, *, same: bool) -> Side | None:
     if revision is None:
         return None
+    if same:
+        return Side(revision.kind, revision.mode, b"")
     if revision.kind is FileKind.SYMLINK:
         return Side(revision.kind, revision.mode, revision.target)
     try:

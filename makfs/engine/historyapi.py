@@ -78,7 +78,9 @@ class Side:
 
     kind: FileKind
     mode: int  # permission bits
-    data: bytes | None  # a link's target; None: too large, only its hash is known
+    data: (
+        bytes | None
+    )  # a link's target; None: too large, only its hash is known; b"": both sides are the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,7 @@ class FileDiff:
     old: Side | None
     new: Side | None
     edits: tuple[NodeEdit, ...]  # by node, if that was asked for
+    same: bool = False  # only the name or the mode differs: the bytes are not told
 
 
 @dataclass(frozen=True, slots=True)

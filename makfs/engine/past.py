@@ -53,6 +53,7 @@ class Past:
     def __init__(self, core: Core) -> None:
         self.core = core
         self.trees: WeakValueDictionary[tuple[str, int], PastTree] = WeakValueDictionary()  # (name, seq) (P2)
+        self._owner = (0, 0)  # user and group of the repository
         self._marks = 0  # trees of marks made so far
         self._times: Recent[int, int] = Recent(_TIMES)  # seq -> when it was made
         self._folders: Recent[tuple[int, str], tuple[int, Mapping[str, Revision]]] = Recent(
@@ -77,6 +78,8 @@ class Past:
             tree = PastTree(number, AgentId(f"@{name}"), self.core.table, None, seq=Seq(seq))
             self.trees[name, seq] = tree
         tree.used_s = time.monotonic()
+        if (top := self.core.backing.lstat("")) is not None:
+            self._owner = (top.st_uid, top.st_gid)
         return tree
 
     def excess(self) -> list[str]:
@@ -170,12 +173,10 @@ class Past:
     def _made(self, revision: Revision) -> StatLike | None:
         if revision.kind is FileKind.ABSENT:
             return None
-        top = self.core.backing.lstat("")
         made = MadeStat(_KINDS[revision.kind] | revision.mode)
         made.st_size = revision.size_bytes if revision.kind is FileKind.FILE else len(revision.target)
         made.st_nlink = 2 if revision.kind is FileKind.DIR else 1
-        if top is not None:
-            made.st_uid, made.st_gid = top.st_uid, top.st_gid
+        made.st_uid, made.st_gid = self._owner
         time_ns = self._time_ns(revision)
         made.st_atime_ns = made.st_mtime_ns = made.st_ctime_ns = time_ns
         return made
