@@ -63,7 +63,7 @@ def test_lines_keep_their_authors_through_text_that_does_not_parse() -> None:
 def test_a_line_that_goes_to_another_node_keeps_its_author() -> None:
     whole = b"def f():\n    first = 1\n    second = 2\n"
     halves = {1: b"def f():\n    first = 1\n    s()\n", 2: b"def s():\n    second = 2\n"}
-    assert [seq for seq, _ in history({1: whole}, halves)] == [0, 0, 1, 1, 0]
+    assert [seq for seq, _ in history({1: whole}, halves)] == [0, 0, 1, 1, 0], "B2"
 
 
 def test_a_file_first_journaled_whole_has_its_maker_as_author() -> None:

@@ -160,4 +160,4 @@ def test_head_lines_are_gits_own(tmp_path: Path) -> None:
         line.raw for line in patch(FileDiff(RepoPath("f.py"), None, a_file(old), a_file(new), ()))
     )
     theirs = done.stdout.replace(b"a/old/", b"a/").replace(b"b/new/", b"b/")
-    assert ours + b"\n" == theirs
+    assert ours + b"\n" == theirs, "U1"

@@ -149,7 +149,7 @@ def test_a_difference_comes_in_pages_and_each_file_once(
     assert pages > 2
     assert page.files[-1].old_path == "a.py"
     only = trio.run(lambda: diff("head", "0", ["f3.txt", "none"], by_node=False, after=None))
-    assert [(file.path, file.new) for file in only.files] == [("f3.txt", None)]
+    assert [(file.path, file.new) for file in only.files] == [("f3.txt", None)], "D1"
 
 
 def test_nodes_of_a_first_version_without_uids_are_those_of_the_next(caches: Caches) -> None:

@@ -137,7 +137,7 @@ def test_no_reading_of_history_reads_a_whole_table(store: SqliteStore, read: str
     with store.reader() as reader:
         with Recorder(reader) as recorder:
             READS[read](reader)
-        assert recorder.scans() == []
+        assert recorder.scans() == [], "R2"
 
 
 @pytest.mark.parametrize(
