@@ -2,8 +2,9 @@
 
 B1  Inside, the repository's path is the agent's view; of the repository itself, of other views, of the
     control socket and of other agents' homes there is no name and no descriptor.
-B2  A variable reaches the program only by name: the usual ones, those of [run] env, those of `-e`.
-B3  What `mask` returns holds no value given with `-e`, and no word that an option or variable calls secret.
+B2  What root owns outside the view and the agent's home cannot be written, though the caller is root.
+B3  A variable reaches the program only by name: the usual ones, those of [run] env, those of `-e`.
+B4  What `mask` returns holds no value given with `-e`, and no word that an option or variable calls secret.
 """
 
 import os
@@ -51,19 +52,8 @@ def arguments(plan: RunPlan, box: Box, guide_fd: int, status_fd: int, command: S
     line += [] if box.own_terminal else ["--new-session"]
     line += ["--json-status-fd", str(status_fd)]
     line += [*_system(), *_let_through(plan)]
-    line += [
-        "--proc",
-        "/proc",
-        "--dev",
-        "/dev",
-        "--tmpfs",
-        "/tmp",
-        "--dir",
-        "/var",
-        "--symlink",
-        "../tmp",
-        "/var/tmp",
-    ]
+    line += ["--proc", "/proc", *_kernel_files(), "--dev", "/dev", "--tmpfs", "/tmp"]
+    line += ["--dir", "/var", "--symlink", "../tmp", "/var/tmp"]
     line += ["--dir", "/run", *_name_servers(), *_hidden(plan)]
     line += ["--bind", plan.home, home, "--ro-bind-data", str(guide_fd), f"{home}/{GUIDE_NAME}"]
     line += ["--bind", plan.view, plan.repo, "--remount-ro", "/", "--chdir", plan.repo, "--"]
@@ -107,6 +97,21 @@ def _let_through(plan: RunPlan) -> list[str]:
     return words
 
 
+def _kernel_files() -> list[str]:
+    """Make read-only what /proc has beside processes: root may write it without any capability.
+
+    bwrap covers less: it asks whether /proc/sys itself, the directory, may be written.
+    """
+    words: list[str] = []
+    with os.scandir("/proc") as entries:
+        for entry in entries:
+            if entry.name.isdecimal() or entry.is_symlink():
+                continue
+            if entry.is_dir() or entry.stat().st_mode & 0o222:
+                words += ["--ro-bind-try", entry.path, entry.path]
+    return words
+
+
 def _name_servers() -> list[str]:
     """Return what lets names be looked up where /etc/resolv.conf is a link into /run."""
     real = os.path.realpath("/etc/resolv.conf")
@@ -140,7 +145,7 @@ def check_view(plan: RunPlan) -> None:
 def environment(
     plan: RunPlan, agent: str, home: str, given: Mapping[str, str], caller: Mapping[str, str]
 ) -> dict[str, str]:
-    """Return the program's variables (B2). `given` are those of `-e`."""
+    """Return the program's variables (B3). `given` are those of `-e`."""
     named = {name: caller[name] for name in plan.env if name in caller}
     usual = {name: value for name, value in caller.items() if name in USUAL or name.startswith("LC_")}
     own = {"HOME": home, "PWD": plan.repo, "MAKFS_AGENT": agent, "MAKFS_GUIDE": f"{home}/{GUIDE_NAME}"}
@@ -148,7 +153,7 @@ def environment(
 
 
 def mask(words: Sequence[str], values: Iterable[str]) -> tuple[str, ...]:
-    """Return a command line for people and records (B3)."""
+    """Return a command line for people and records (B4)."""
     secret = sorted({value for value in values if len(value) > 3}, key=len, reverse=True)
     masked: list[str] = []
     is_next = False
