@@ -27,7 +27,7 @@ class SmallHistory:
     """The verbs of history of a kernel."""
 
     def __init__(self) -> None:
-        self.asked: list[object] = []
+        self.asked: list[tuple[object, ...]] = []
         self.chunk_bytes = 100
 
     def seq_of(self, at: str) -> Seq:

@@ -46,8 +46,8 @@ def test_a_name_with_an_at_sign_is_a_file_if_there_is_one_and_no_such_mark(serve
     (served.repo / "x@v1").write_bytes(b"")
     for argument in ("x@y", "x@v1", "x@v1@head", "x@3"):
         assert served.run("cat", str(served.repo / argument)) == 0
-    starts = [(path, at) for path, at, offset in served.kernel.past.asked if offset == 0]  # type: ignore[misc]
-    assert starts == [("x@y", "3"), ("x", "2"), ("x@v1", "3"), ("x", "3")]
+    expected = [("x@y", "3"), ("x", "2"), ("x@v1", "3"), ("x", "3")]
+    assert [each for each in served.kernel.past.asked if each[2] == 0] == [(*each, 0) for each in expected]
 
 
 def test_log_asks_for_what_was_said(served: Serving, capsys: pytest.CaptureFixture[str]) -> None:
