@@ -16,6 +16,7 @@ from makfs.store.keys import Key, join_path, words
 from makfs.store.locks import read_rows
 from makfs.store.model import HASH_BYTES, Problem, hash_of
 from makfs.store.packing import unpack_nodes, unpack_text
+from makfs.store.reading import cut_of
 
 Progress = Callable[[str, int, int], None]
 """Called with (what, done, total)."""
@@ -82,7 +83,7 @@ def _references(connection: sqlite3.Connection) -> Iterator[Problem]:
 
 def _journal(connection: sqlite3.Connection) -> Iterator[Problem]:
     """J1: numbers without gaps, each commit whole."""
-    expected, node, file = 1, 0, 0
+    expected, node, file, cut = 1, 0, 0, cut_of(connection)
     sql = (
         "SELECT seq, nodes_changed, last_node, last_file, (SELECT count(*) FROM edit WHERE edit.seq = j.seq),"
         " (SELECT count(*) FROM revision r WHERE r.seq = j.seq AND r.seq > 0),"
@@ -93,9 +94,9 @@ def _journal(connection: sqlite3.Connection) -> Iterator[Problem]:
         where = f"commit {seq}"
         if seq != expected:
             yield Problem("J1", where, f"Commits {expected} to {seq - 1} are missing from the journal.")
-        if not paths or last_place != paths - 1:
+        if seq > cut and (not paths or last_place != paths - 1):
             yield Problem("J1", where, "The commit is not whole: some or all of its paths are missing.")
-        if changed != edits:
+        if seq > cut and changed != edits:
             yield Problem("J1", where, f"The commit changed {changed} nodes, but {edits} are on record.")
         if last_node < node or last_file < file:
             yield Problem("J1", where, "The commit knows of fewer uids than the one before it.")
@@ -145,13 +146,14 @@ def _misspelt(key: object) -> bool:
 def _origins(connection: sqlite3.Connection) -> Iterator[Problem]:
     """J3: every path that was ever committed has its origin."""
     for there, missing, sentence in (
-        (">", "=", "What was there before the first commit is not on record."),
-        ("=", ">", "An origin is on record for a path that no commit ever touched."),
+        ("seq > 0", "seq <= ?", "What was there before the first commit is not on record."),
+        ("seq = 0", "seq > 0", "An origin is on record for a path that no commit ever touched."),
     ):
         rows = connection.execute(
             "SELECT folder, name FROM path"
-            f" WHERE EXISTS (SELECT 1 FROM revision WHERE path = id AND seq {there} 0)"
-            f" AND NOT EXISTS (SELECT 1 FROM revision WHERE path = id AND seq {missing} 0)"
+            f" WHERE EXISTS (SELECT 1 FROM revision WHERE path = id AND {there})"
+            f" AND NOT EXISTS (SELECT 1 FROM revision WHERE path = id AND {missing})",
+            (cut_of(connection),) if "?" in missing else (),
         )
         for folder, name in rows:
             yield Problem("J3", join_path(folder, name), sentence)

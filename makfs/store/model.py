@@ -1,9 +1,12 @@
 """What the store remembers, as values. No SQL here; `makfs.store.sqlite` keeps them, others may.
 
-J1  Commits are numbered 1, 2, 3 ... without gaps; a commit is there whole or not at all.
+J1  Commits are numbered 1, 2, 3 ... without gaps; a commit is there whole or not at all. Of those up to the
+    cut (`makfs gc`) who, when and with what stay; what they changed only where it still stood later.
 J2  The state of a path at seq S is its newest revision with seq <= S; with none, the path was never
-    recorded and the backing directory speaks for it.
+    recorded and the backing directory speaks for it. For an S before the cut that is neither marked nor that
+    revision's own, the answer is NotKept.
 J3  The first commit that touches a path also records, at seq 0, what was there before (the origin).
+    Where history was cut, the path's oldest revision is its origin: of a commit up to the cut.
 J4  A revision's node texts, in order, concatenate to the file's bytes; `content_hash` is of those bytes.
 J5  An effect (write-through) is pending from its commit until `effects_done`; then never again.
 J6  The locks kept are those of one moment: no two clash, none has a number above the newest given out.
@@ -203,6 +206,18 @@ class Mark:
     name: str
     seq: Seq
     time_ns: int  # wall clock, when it was set
+
+
+@dataclass(slots=True)
+class Collected:
+    """What a collection removed, or would remove."""
+
+    cut: Seq  # the tree is known after this commit and all later ones
+    revisions: int = 0
+    edits: int = 0
+    texts: int = 0
+    freed_bytes: int = 0  # within the file, or given back
+    file_bytes: int = 0  # of the file afterwards
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """What the rooms above ask of a store. Nothing above `store/` may know which one it is."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -8,6 +8,7 @@ from makfs.ids import AgentId, NodeUid, RepoPath, Seq
 from makfs.locks.recorded import Call
 from makfs.locks.rows import Row, Rows
 from makfs.store.model import (
+    Collected,
     Commit,
     CommitDetail,
     CommitDraft,
@@ -179,6 +180,22 @@ class Store(Protocol):
 
     def write_lazies(self) -> None:
         """Write now what is lazy; it survives kill -9 on return. Raises StoreFull, and it stays lazy."""
+        ...
+
+    def cut(self) -> Seq:
+        """Return the commit up to which history was cut, 0 if it never was."""
+        ...
+
+    def is_kept(self, at: Seq) -> bool:
+        """Tell whether the whole tree as of a commit is known: from the cut on, and where a mark is."""
+        ...
+
+    def boundary(self, keep: int | None, since_ns: int | None) -> Seq:
+        """Return the newest commit that may be cut if `keep` newer ones, or all since a time, stay."""
+        ...
+
+    def collect(self, cut: Seq, *, dry_run: bool = False) -> Generator[str, None, Collected]:
+        """Cut the history up to a commit, in steps of milliseconds; commits may go on between two (G1-G4)."""
         ...
 
     def counts(self) -> Mapping[str, int]:

@@ -14,6 +14,7 @@ KINDS = (FileKind.ABSENT, FileKind.FILE, FileKind.SYMLINK, FileKind.DIR)
 KIND_CODES = {kind: code for code, kind in enumerate(KINDS)}
 
 _MANY_SPANS = 8
+CUT_KEY = "@cut"
 
 ANY_SEQ = Seq((1 << 63) - 1)
 
@@ -30,7 +31,7 @@ REVISION_SQL = (
 )
 NEWEST_SQL = f"SELECT {COLUMNS} FROM revision r WHERE r.path = ? ORDER BY r.seq DESC LIMIT 1"
 NODES_SQL = (
-    "SELECT r.kind, r.nodes FROM revision r"
+    "SELECT r.kind, r.nodes, r.seq FROM revision r"
     " WHERE r.path = (SELECT id FROM path WHERE folder = ? AND name = ?)"
     " AND r.seq <= ? ORDER BY r.seq DESC LIMIT 1"
 )
@@ -70,12 +71,47 @@ def newest_revision(connection: sqlite3.Connection, path: RepoPath, path_id: int
 def revision(connection: sqlite3.Connection, path: RepoPath, at: Seq | None) -> Revision | None:
     """Return a path's state at `at` (J2)."""
     row = connection.execute(REVISION_SQL, (*split_path(path), ANY_SEQ if at is None else at)).fetchone()
+    if at is not None and (row is None or row[0] != at):
+        _check_kept(connection, path, at, is_there=row is not None)
     return None if row is None else revision_of(path, row)
+
+
+def cut_of(connection: sqlite3.Connection) -> Seq:
+    """Return the commit up to which history was cut, 0 if it never was."""
+    row = connection.execute("SELECT value FROM meta WHERE key = ?", (CUT_KEY,)).fetchone()
+    return Seq(0 if row is None else int(row[0]))
+
+
+def is_kept(connection: sqlite3.Connection, at: Seq) -> bool:
+    """Tell whether the whole tree as of a commit is known (G1)."""
+    if at >= cut_of(connection):
+        return True
+    return connection.execute("SELECT 1 FROM mark WHERE seq = ? LIMIT 1", (at,)).fetchone() is not None
+
+
+def _check_kept(connection: sqlite3.Connection, path: RepoPath, at: Seq, *, is_there: bool) -> None:
+    """Raise NotKept where a revision that was cut could be the answer (G3)."""
+    if is_kept(connection, at):
+        return
+    if not is_there:
+        row = connection.execute(REVISION_SQL, (*split_path(path), ANY_SEQ)).fetchone()
+        if row is None:
+            return
+    raise NotKept(cut_sentence(connection, at, path))
+
+
+def cut_sentence(connection: sqlite3.Connection, at: Seq, path: str = "") -> str:
+    """Say that a moment was cut, and what can be asked for."""
+    cut = cut_of(connection)
+    what = f"{path} as of commit {at}" if path else f"What commit {at} changed"
+    return f"{what} is not kept: makfs gc cut the history before commit {cut}; ask for {cut} or later."
 
 
 def nodes(connection: sqlite3.Connection, path: RepoPath, at: Seq | None) -> tuple[NodeText, ...]:
     """Return the nodes of a path's state at `at`, () unless it is a file. Raise NotKept."""
     row = connection.execute(NODES_SQL, (*split_path(path), ANY_SEQ if at is None else at)).fetchone()
+    if at is not None and (row is None or row[2] != at):
+        _check_kept(connection, path, at, is_there=row is not None)
     if row is None or KINDS[row[0]] is not FileKind.FILE:
         return ()
     if row[1] is None:
@@ -122,6 +158,8 @@ def text_by_hash(connection: sqlite3.Connection, content_hash: bytes) -> bytes |
 
 def children(connection: sqlite3.Connection, folder: RepoPath, at: Seq | None) -> dict[str, Revision]:
     """Return the recorded entries directly below a folder, by name."""
+    if at is not None and not is_kept(connection, at):
+        raise NotKept(cut_sentence(connection, at, folder or "The tree"))
     found: dict[str, Revision] = {}
     key = name_key(folder)
     prefix = f"{folder}/" if folder else ""

@@ -14,17 +14,19 @@ from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from makfs.errors import NotKept
 from makfs.ids import AgentId, NodeUid, RepoPath, Seq
 from makfs.locks.recorded import Call
 from makfs.locks.rows import Row, Rows
-from makfs.store import history, marks, reading
+from makfs.store import history, marks, reading, retention
 from makfs.store import refusals as refused
 from makfs.store.checking import Progress, check_file
-from makfs.store.connection import FILE_NAME, open_database, suppress_full, translated
+from makfs.store.connection import FILE_NAME, open_database, store_error, suppress_full, translated
 from makfs.store.keys import name_key, words, words_key
 from makfs.store.lockevents import LockEvents
 from makfs.store.locks import KeptLocks
 from makfs.store.model import (
+    Collected,
     Commit,
     CommitDetail,
     CommitDraft,
@@ -261,6 +263,8 @@ class SqliteStore:
     def set_mark(self, mark: Mark) -> None:
         """Keep a mark (J7). Durable like a commit."""
         assert 0 <= mark.seq <= self.head, "J7: a mark names a commit"
+        if not reading.is_kept(self._connection, mark.seq):
+            raise NotKept(reading.cut_sentence(self._connection, mark.seq, "The tree"))
         with self._transaction():
             marks.set_mark(self._connection, mark)
 
@@ -341,6 +345,36 @@ class SqliteStore:
     def check(self, progress: Progress | None = None) -> Sequence[Problem]:
         """Check every invariant of the model and the database itself. Cost: reads everything."""
         return check_file(self.file, progress)
+
+    # -- retention
+
+    @translated
+    def cut(self) -> Seq:
+        """Return the commit up to which history was cut, 0 if it never was."""
+        return reading.cut_of(self._connection)
+
+    @translated
+    def is_kept(self, at: Seq) -> bool:
+        """Tell whether the whole tree as of a commit is known."""
+        return reading.is_kept(self._connection, at)
+
+    @translated
+    def boundary(self, keep: int | None, since_ns: int | None) -> Seq:
+        """Return the newest commit that may be cut."""
+        self._run_lazies()  # what is owed no more
+        return retention.boundary(self._connection, keep, since_ns)
+
+    def collect(self, cut: Seq, *, dry_run: bool = False) -> Generator[str, None, Collected]:
+        """Cut history in steps, between which commits may go on; see `Store.collect`."""
+        collection = retention.Collection(self.file, cut, dry_run)
+        try:
+            for step in collection.steps():
+                if collection.removed_texts:
+                    self._memory.texts.clear()  # a text removed has no number any more
+                yield step
+        except (sqlite3.Error, OSError, ValueError) as error:
+            raise store_error(self.file, error) from error
+        return collection.done
 
     @translated
     def close(self) -> None:

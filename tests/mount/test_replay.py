@@ -131,8 +131,8 @@ def test_what_the_locks_decided_is_decided_again(mounted: Mounted) -> None:
     assert (code, err) == (0, "")
     assert "from 2 starts on" in out
     with sqlite3.connect(mounted.repo / ".makfs" / "store.db") as store:
-        store.execute("UPDATE lock_event SET outcome = 'alice granted 00' WHERE number = 3")
+        store.execute("UPDATE lock_event SET outcome = 'alice granted 00' WHERE number = 2")
     store.close()
     code, _, err = makfs(mounted, "replay", "--locks", "--verify")
     assert code == EXIT_FAILURE
-    assert err.startswith("Call 3, request of ")
+    assert err.startswith("Call 2, request of ")
