@@ -9,7 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import makfs.config
-from makfs.config import AllowOther, Config, OnWrite, Partial, Reads, RoleRule, combine, parse, render
+from makfs.config import (
+    AllowOther,
+    Config,
+    Isolation,
+    OnWrite,
+    Partial,
+    Reads,
+    RoleRule,
+    combine,
+    parse,
+    render,
+)
 from makfs.errors import ConfigError
 from makfs.ids import AgentId, RepoPath
 from makfs.settings import SECTIONS, Setting, settings
@@ -174,6 +185,14 @@ def test_reads_may_be_locked_for_one_or_for_all() -> None:
     assert (config.reads_for(ALICE), config.reads_for(BOB)) == (Reads.NEWEST, Reads.LOCKED)
 
 
+def test_isolation_is_an_agents_own_and_nothing_by_default() -> None:
+    config = _config("[agent.alice]\nisolation = 'snapshot'\n[publish]\ngate = 'pytest -q'")
+    assert (config.isolation_for(ALICE), config.isolation_for(BOB)) == (Isolation.SNAPSHOT, None)
+    assert (config.publish.gate, config.publish.gate_s) == ("pytest -q", 600.0)
+    assert 'accepted: one of "live", "snapshot"' in _refused("[agent.alice]\nisolation = 'both'")
+    assert "accepted: a command in quotes" in _refused("[publish]\ngate = 3")
+
+
 def test_the_repositorys_rules_beat_the_users() -> None:
     user = parse(
         "[agent.alice]\npolicy = 'claim'\n[agent.bob]\npolicy = 'claim'\n[path.a]\non_write='claim'", "u"
@@ -209,5 +228,7 @@ def _fits(value: object, default: object, setting: Setting) -> bool:
         return False
     if isinstance(default, Enum):
         return value in [choice.value for choice in type(default)]
+    if isinstance(default, str):
+        return isinstance(value, str)
     numbers = (int,) if isinstance(default, int) else (int, float)
     return isinstance(value, numbers) and setting.low <= value <= setting.high
