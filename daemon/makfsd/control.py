@@ -349,8 +349,8 @@ async def _ask_for_commit(
     match verb:
         case verbs.Undo(seqs, agent, since_ns, by):
             return await kernel.undo(seqs, agent, since_ns, by)
-        case verbs.Restore(path, seq, by):
-            return await kernel.restore(path, seq, by)
+        case verbs.Restore(path, at, by):
+            return await kernel.restore(path, at, by)
         case verbs.Publish(agent):
             return await kernel.publish(agent)
         case verbs.Refresh(agent):

@@ -64,15 +64,15 @@ def undo(
 def restore(context: click.Context, what: str, by: str | None, as_json: bool) -> None:
     """Make PATH, and all below it, what it was after commit SEQ, in one new commit.
 
-    PATH@0 is the beginning; @SEQ alone is the whole repository.
+    PATH@0 is the beginning; @SEQ alone is the whole repository; SEQ may be a mark.
     """
-    path, separator, seq = what.rpartition("@")
-    if not separator or not seq.isascii() or not seq.isdigit():
+    path, separator, at = what.rpartition("@")
+    if not separator or not at:
         raise click.UsageError(f"{what!a} is not PATH@SEQ, as src/app.py@1207.")
     from makfs.wire.verbs import Restore
 
     with client(context) as daemon:
-        data = daemon.ask(Restore(path.strip("/"), int(seq), by))
+        data = daemon.ask(Restore(path.strip("/"), at, by))
     _tell(data, as_json)
 
 

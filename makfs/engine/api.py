@@ -219,7 +219,7 @@ class KernelApi(Protocol):
         """
         ...
 
-    async def restore(self, path: str, seq: int, by: str | None = None) -> Reverted:
+    async def restore(self, path: str, at: str, by: str | None = None) -> Reverted:
         """Make a path, and all below it, what it was after a commit. Raises NotFound, NotKept, Busy."""
         ...
 

@@ -336,9 +336,9 @@ class Kernel:
         """Take commits back."""
         return await self._revert().undo(seqs, agent, since_ns, by)
 
-    async def restore(self, path: str, seq: int, by: str | None = None) -> Reverted:
+    async def restore(self, path: str, at: str, by: str | None = None) -> Reverted:
         """Make a path what it was."""
-        return await self._revert().restore(path, seq, by)
+        return await self._revert().restore(path, int(self.history.seq_of(at)), by)
 
     def _revert(self) -> Revert:
         assert self.fs is not None, "verbs come after `attach`"

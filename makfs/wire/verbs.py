@@ -186,7 +186,7 @@ class Restore:
 
     verb: ClassVar[str] = "restore"
     path: str
-    seq: int
+    at: str  # a commit's number, a mark, or head
     by: str | None = None
 
 

@@ -313,7 +313,7 @@ class Undoing(RuleBasedStateMachine):
         then, now = self.history[seq].tree, self.tree()
         inside = [each for each in PATHS if each == path or not path or each.startswith(f"{path}/")]
         try:
-            done = trio.run(self.caches.kernel.restore, path, seq)
+            done = trio.run(self.caches.kernel.restore, path, str(seq))
         except NotFound:
             assert not any(each in then for each in inside)
             return

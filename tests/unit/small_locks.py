@@ -144,7 +144,7 @@ class SmallLocks:
             raise Busy("Nothing was undone. Commit 99 cannot be taken back: a.py::f changed in 100, by bob.")
         return Reverted(Seq(13), (RepoPath("a.py"),))
 
-    async def restore(self, path: str, seq: int, by: str | None = None) -> Reverted:
+    async def restore(self, path: str, at: str, by: str | None = None) -> Reverted:
         await trio.lowlevel.checkpoint()
         return Reverted(None, (RepoPath(path),))
 
