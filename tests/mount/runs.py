@@ -48,9 +48,15 @@ class Place:
         variables = {name: value for name, value in os.environ.items() if name != "MAKFS_REPO"}
         variables |= {"PYTHONPATH": PACKAGES, "MAKFS_TEST_SECRET": SECRET, "MAKFS_TEST_LISTED": "listed"}
         variables["HOME"] = str(self.outside.parent / "home")
-        pipes: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
         command = [sys.executable, "-P", "-m", "makfs.cli", *words]
-        return subprocess.Popen(command, cwd=self.repo, env=variables, pass_fds=fds, **(pipes | more))
+        pipes: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE) | more
+        process: Process = subprocess.Popen(
+            command, cwd=self.repo, env=variables, pass_fds=fds, stdin=pipes.pop("stdin"),
+            stdout=pipes.pop("stdout"), stderr=pipes.pop("stderr"),
+            start_new_session=pipes.pop("start_new_session", False),
+        )  # fmt: skip
+        assert not pipes
+        return process
 
     def makfs(self, *words: str) -> tuple[int, str, str]:
         """Run the command line; return its exit code, output and errors."""
