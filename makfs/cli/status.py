@@ -70,7 +70,8 @@ def _snapshot(each: "AgentStatus") -> Iterator[str]:
     from makfs.cli.text import printable
 
     behind = f"{each.behind} behind the newest" if each.behind else "the newest"
-    changed = f"{len(each.changed)} paths changed and not published" if each.changed else "nothing changed"
+    count = "1 path" if len(each.changed) == 1 else f"{len(each.changed)} paths"
+    changed = f"{count} changed and not published" if each.changed else "nothing changed"
     yield ""
     yield f"{each.agent} is a snapshot of commit {each.at}, {behind}; {changed}{':' if each.changed else '.'}"
     for path in each.changed[:_SHOWN]:

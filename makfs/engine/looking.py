@@ -116,7 +116,10 @@ class Looking:
         if folder.realm in (Realm.ROOT, Realm.PAST, Realm.CONTROL):
             return False
         path = join(folder.path or "", name)
-        return role.hides(path) or (role.hides(path, is_dir=True) and self.core.backing.is_dir(path))
+        return role.hides(path) or (
+            role.hides(path, is_dir=True)
+            and (folder.view.stand is not None or self.core.backing.is_dir(path))
+        )
 
     def known(self, folder: Inode, name: str) -> Inode | None:
         """Return a listed name's inode if the kernel need not be told about it again, else None."""

@@ -30,7 +30,7 @@ from makfs.engine.lower import in_git
 from makfs.engine.ownwork import Clash, Piece, Plan, changed_paths, make_plan
 from makfs.engine.procs import Writer
 from makfs.engine.standing import PUBLISHED, Move, Put, Stands
-from makfs.engine.together import Thing, Together
+from makfs.engine.together import Thing, Together, past_thing
 from makfs.engine.views import Stand, View
 from makfs.errors import Busy, NotFound
 from makfs.ids import RepoPath, Seq
@@ -97,7 +97,7 @@ class Publishing:
         changed = changed_paths(core, view)
         conflicts: list[str] = []
         if core.store.head > stand.at and len(changed) <= _MOST_PLANNED:
-            plan = make_plan(core, view, lambda path: self._together.now(path, Effects()))
+            plan = make_plan(core, view, lambda path: past_thing(core, path, core.store.head))
             conflicts = [address for clash in plan.clashes for address in clash.addresses]
         return State(int(core.store.head - stand.at), tuple(changed), tuple(dict.fromkeys(conflicts)))
 

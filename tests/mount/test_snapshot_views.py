@@ -209,6 +209,22 @@ def test_own_edits_of_every_kind_are_seen_inside_alone_until_they_are_published(
     assert status_of(mounted)["changed"] == []
 
 
+def test_files_become_folders_and_folders_files(mounted: Mounted) -> None:
+    alice = mounted.alice
+    (alice / "app/greet.py").unlink()
+    (alice / "app").rmdir()
+    (alice / "app").write_bytes(b"a file\n")
+    (alice / "link").unlink()
+    (alice / "link").mkdir()
+    (alice / "link/in.txt").write_bytes(b"in\n")
+    wanted = tree(alice)
+    mounted.makfs("refresh", "alice")
+    assert tree(alice) == wanted
+    mounted.makfs("publish", "alice")
+    assert tree(alice) == wanted
+    assert tree(mounted.bob) == wanted
+
+
 def test_removed_names_do_not_come_back_and_made_again_folders_are_empty(mounted: Mounted) -> None:
     alice = mounted.alice
     subprocess.run(["rm", "-rf", str(alice / "lib"), str(alice / "app")], check=True)
