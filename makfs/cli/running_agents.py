@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from makfs.cli.client import Client
-    from makfs.cli.keeping import Job
+    from makfs.cli.keeper import Job
     from makfs.wire.runs import RunPlan
     from makfs.wire.verbs import RunBegin
 
@@ -172,7 +172,7 @@ def _keep(
     """Run the program to its end, tell the daemon, return the exit code."""
     from makfs.cli import confine
     from makfs.cli.exits import EXIT_COMMAND_FAILED, CommandFailed
-    from makfs.cli.keeping import Keeper
+    from makfs.cli.keeper import Keeper
     from makfs.errors import MakfsError
     from makfs.wire.verbs import RunEnd, RunStarted
 
@@ -215,7 +215,7 @@ def _job(
 ) -> "Job":
     """Return what to start, confined or not."""
     from makfs.cli import confine
-    from makfs.cli.keeping import Job
+    from makfs.cli.keeper import Job
 
     terminal = not quiet and os.isatty(0) and os.isatty(1)
     home = confine.inner_home(plan) if wish.confined else plan.home
