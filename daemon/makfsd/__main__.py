@@ -224,6 +224,36 @@ def fsck(context: click.Context, repo: str, as_json: bool, frames: bool) -> None
     sys.exit(EXIT_FAILURE if findings and not frames else 0)
 
 
+@command.command("keep", hidden=True)
+@click.argument("repo")
+@click.argument("what", type=click.Choice(["gc", "repair"]))
+@click.option("--keep", type=int)
+@click.option("--since-ns", type=int)
+@click.option("--dry-run", is_flag=True)
+def keep_store(repo: str, what: str, keep: int | None, since_ns: int | None, *, dry_run: bool) -> None:
+    """Cut or mend the store of a repository that no makfsd serves; tell it in frames of the protocol."""
+    from makfs.engine import keeping
+
+    def progress(what: str, done: int, total: int) -> None:
+        _print_frame(Progress(1, what, done, total))
+
+    try:
+        real = Path(os.path.realpath(repo))
+        places.check_repository(real)
+        lock = places.require_store(real)
+        config = configuration.load(real, None, None)
+        answer: object
+        if what == "gc":
+            answer = keeping.collect_unserved(real, config, keep, since_ns, dry_run, progress)
+        else:
+            answer = keeping.repair_unserved(real, config)
+        lock.give_back()
+    except MakfsError as error:
+        _print_frame(Failure.of(1, error))
+        sys.exit(_exit_code(error))
+    _print_frame(Reply(1, to_json(answer)))
+
+
 def _print_frame(message: Message) -> None:
     sys.stdout.buffer.write(encode(message))
     sys.stdout.buffer.flush()

@@ -361,13 +361,20 @@ async def _ask_for_commit(
             assert_never(verb)
 
 
+async def _ask_of_store(kernel: KernelApi, verb: verbs.Check | verbs.Gc, teller: _Teller) -> object:
+    """Carry out a verb about the store as a whole."""
+    if isinstance(verb, verbs.Check):
+        return await kernel.check(teller)
+    return await kernel.gc(verb.keep, verb.since_ns, verb.dry_run, teller)
+
+
 async def _ask_and_wait(desk: Desk, verb: verbs.Long, teller: _Teller) -> object:
     """Carry out a verb that may wait."""
     match verb:
         case verbs.Log() | verbs.Diff() | verbs.Blame() | verbs.NodeLog() | verbs.Cat() | verbs.DeleteMark():
             return await ask_of_history(desk.kernel, verb)
-        case verbs.Check():
-            return await desk.kernel.check(teller)
+        case verbs.Check() | verbs.Gc():
+            return await _ask_of_store(desk.kernel, verb, teller)
         case verbs.Claim(agent, mode, addresses, wait_s, lease_s):
             return await desk.kernel.claim(agent, mode, addresses, wait_s, lease_s)
         case verbs.Undo() | verbs.Restore() | verbs.Publish() | verbs.Refresh() | verbs.Discard():

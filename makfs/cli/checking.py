@@ -19,12 +19,14 @@ if TYPE_CHECKING:
     short_help="Check a repository's store",
 )
 @click.argument("repo", required=False)
+@click.option("--repair", is_flag=True, help="Mend what can be mended first; nobody may serve REPO.")
 @json_option
 @click.pass_context
-def fsck(context: click.Context, repo: str | None, as_json: bool) -> int:
+def fsck(context: click.Context, repo: str | None, repair: bool, as_json: bool) -> int:
     """Check the store of REPO: its invariants, the tree against it, the journal's replay.
 
-    Changes nothing. Works while the repository is mounted and while it is not.
+    Changes nothing without --repair, which keeps a copy of the store first, says what it did, and never
+    touches REPO's own files. Works while the repository is mounted and while it is not.
     """
     from makfs.cli.find import find
     from makfs.cli.progress import ProgressBar
@@ -34,6 +36,10 @@ def fsck(context: click.Context, repo: str | None, as_json: bool) -> int:
 
     place = find(repo if repo is not None else context.find_root().obj)
     with ProgressBar() as bar:
+        if repair:
+            did = ask_unserved(["keep", "--", place.repo, "repair"], place.repo, bar)
+            for sentence in from_json(list[str], did):
+                click.echo(printable(sentence), err=as_json)
         data = _check(place.repo, bar)
     findings = from_json(list[Finding], data)
     if as_json:
@@ -56,19 +62,20 @@ def _check(repo: str, bar: "OnProgress") -> "Json":
     try:
         daemon = Client(repo)
     except NotServed:
-        return _check_unserved(repo, bar)
+        return ask_unserved(["fsck", "--frames", "--", repo], repo, bar)
     with daemon:
         return daemon.ask(Check(), bar)
 
 
-def _check_unserved(repo: str, bar: "OnProgress") -> "Json":
+def ask_unserved(arguments: "list[str]", repo: str, bar: "OnProgress") -> "Json":
+    """Let a makfsd do one thing to a repository that nobody serves, and return its answer. Raises Told."""
     import subprocess
 
     from makfs.wire.frames import MAX_REPLY_BYTES, Decoder, Failure, Progress, Reply
 
     decoder = Decoder(MAX_REPLY_BYTES)
-    arguments = [sys.executable, "-P", "-m", "makfsd", "fsck", "--frames", "--", repo]
-    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL) as checker:
+    command = [sys.executable, "-P", "-m", "makfsd", *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL) as checker:
         assert checker.stdout is not None
         for line in checker.stdout:
             decoder.feed(line)
@@ -79,7 +86,7 @@ def _check_unserved(repo: str, bar: "OnProgress") -> "Json":
                     return data
                 case Failure(_, _, sentence, number):
                     raise Told(sentence, number)
-    raise MakfsError(f"The check of {repo} ended without a result.")
+    raise MakfsError(f"The makfsd for {repo} ended without a result.")
 
 
 @click.command(epilog="\b\nExample:\n  makfs doctor", short_help="Check whether this machine can mount")

@@ -45,6 +45,7 @@ COMMANDS = {
     "undo": "undoing:undo",
     "restore": "undoing:restore",
     "replay": "replaying:replay",
+    "gc": "keeping:gc",
     "publish": "publishing:publish",
     "refresh": "publishing:refresh",
     "discard": "publishing:discard",

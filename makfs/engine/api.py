@@ -7,7 +7,7 @@ from typing import Protocol
 
 from makfs.engine.historyapi import HistoryApi
 from makfs.ids import AgentId, RepoPath, Seq
-from makfs.store.model import Commit, CommitDetail, LogQuery, Refusal
+from makfs.store.model import Collected, Commit, CommitDetail, LogQuery, Refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +221,12 @@ class KernelApi(Protocol):
 
     async def restore(self, path: str, at: str, by: str | None = None) -> Reverted:
         """Make a path, and all below it, what it was after a commit. Raises NotFound, NotKept, Busy."""
+        ...
+
+    async def gc(
+        self, keep: int | None, since_ns: int | None, dry_run: bool, progress: Progress
+    ) -> Collected:
+        """Cut the history but `keep` commits, or those since a time, in steps beside commits. Raises Busy."""
         ...
 
     async def publish(self, agent: str) -> Published:

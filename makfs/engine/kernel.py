@@ -40,6 +40,7 @@ from makfs.engine.external import Watcher
 from makfs.engine.filesystem import FileSystem
 from makfs.engine.history import History
 from makfs.engine.inodes import InodeTable
+from makfs.engine.keeping import collect, cut_sentence
 from makfs.engine.locking import Locks
 from makfs.engine.names import Names
 from makfs.engine.nodes import head_source
@@ -48,9 +49,9 @@ from makfs.engine.recover import recover
 from makfs.engine.revert import Revert
 from makfs.engine.tend import Tender
 from makfs.engine.views import View
-from makfs.errors import Busy, MakfsError, MountError, NotFound
+from makfs.errors import Busy, MakfsError, MountError, NotFound, NotKept
 from makfs.ids import AgentId, RepoPath, Seq
-from makfs.store.model import Commit, CommitDetail, LogQuery, Refusal
+from makfs.store.model import Collected, Commit, CommitDetail, LogQuery, Refusal
 from makfs.store.sqlite import SqliteStore
 from makfs.syntax import address, lines, split
 
@@ -265,7 +266,15 @@ class Kernel:
         detail = self.core.store.detail(seq)
         if detail is None:
             raise NotFound(f"There is no commit {seq}; the newest is {self.core.store.head}.")
+        if seq <= self.core.store.cut():
+            raise NotKept(cut_sentence(seq, self.core.store.cut()))
         return detail
+
+    async def gc(
+        self, keep: int | None, since_ns: int | None, dry_run: bool, progress: Progress
+    ) -> Collected:
+        """Cut history."""
+        return await collect(self.core.store, keep, since_ns, dry_run, progress)
 
     def refusals(self, agent: AgentId | None, limit: int) -> Sequence[Refusal]:
         """Return refusals, newest first."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from makfs.engine.core import Core
 from makfs.engine.files import File
+from makfs.errors import NotKept
 from makfs.ids import NodeUid
 from makfs.store.model import NodeEdit, NodeText
 from makfs.syntax import address, diff, identify, is_source, restore
@@ -26,7 +27,10 @@ def head_source(core: Core, file: File, head: bytes) -> tuple[Source, int]:
     if file.source is not None:
         return file.source, core.next_uid
     if file.version > 0:
-        stored = core.store.nodes(file.path)
+        try:
+            stored = core.store.nodes(file.path)
+        except NotKept:  # it was damaged
+            stored = ()
         if b"".join(node.text for node in stored) == head:
             return restore(file.path, [(node.uid, node.text) for node in stored], core.next_uid)
     return identify(file.path, None, head, core.next_uid)

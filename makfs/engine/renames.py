@@ -23,6 +23,7 @@ from makfs.engine.names import Maker, Names, oserror, state_with_nodes
 from makfs.engine.refusing import refuse
 from makfs.engine.tree import Found
 from makfs.engine.views import View
+from makfs.errors import NotKept
 from makfs.ids import RepoPath, Seq
 from makfs.store.model import FileChange, FileKind, FileState, LogQuery
 
@@ -237,7 +238,10 @@ class Renames:
         """Name a version by its text: its number means nothing at another path."""
         if not isinstance(belief, int):
             return belief
-        revision = self.core.store.revision(RepoPath(path), Seq(max(belief, 0)))
+        try:
+            revision = self.core.store.revision(RepoPath(path), Seq(max(belief, 0)))
+        except NotKept:  # history was cut
+            return None
         return PastText(revision.content_hash) if revision is not None else None
 
     # ---- exchange

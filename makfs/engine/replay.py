@@ -115,7 +115,7 @@ def replay(
 ) -> Replayed:
     """Rebuild a tree in an empty directory, or a new one. Raises NotFound, NotKept, BadName, OSError."""
     into = empty_folder(into, repo)
-    state = Replay.begin(reader, oldest(reader) if first is None else first)
+    state = Replay.begin(reader, reader.cut if first is None else first)
     begun = state.seq
     end = reader.head if last is None else last
     if not begun <= end <= reader.head:
@@ -127,7 +127,7 @@ def replay(
 
 def verify(reader: Reader, *, first: Seq | None = None, last: Seq | None = None) -> Replayed:
     """Replay and compare, writing nothing. Raises NotFound, NotKept."""
-    state = Replay.begin(reader, oldest(reader) if first is None else first)
+    state = Replay.begin(reader, reader.cut if first is None else first)
     begun = state.seq
     for revision in state.tree.values():  # what it begins with must be sound, too
         state.seq = Seq(revision.seq - 1)
@@ -137,11 +137,6 @@ def verify(reader: Reader, *, first: Seq | None = None, last: Seq | None = None)
         state.step(verify=True)
     paths = sum(1 for _ in state.standing())
     return Replayed(begun, state.seq, state.seq - begun, paths, (), 0, 0, state.difference)
-
-
-def oldest(reader: Reader) -> Seq:
-    """Return the oldest commit after which the tree is known: 0, or where history was cut."""
-    return getattr(reader, "cut", Seq(0))
 
 
 def empty_folder(into: Path, repo: str) -> Path:

@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from makfs.engine.core import Core
+from makfs.engine.keeping import cut_sentence
 from makfs.engine.together import NOTHING, Thing, Want, past_thing
-from makfs.errors import Busy, NotFound
+from makfs.errors import Busy, NotFound, NotKept
 from makfs.ids import RepoPath, Seq
 from makfs.merge import Conflict, merge_file
 from makfs.store.model import Commit, CommitDetail, FileKind, LogQuery, NodeEdit
@@ -46,6 +47,8 @@ def plan_undo(core: Core, seqs: Iterable[int], head: Callable[[str], Thing]) -> 
         detail = core.store.detail(Seq(seq))
         if detail is None:
             raise NotFound(f"There is no commit {seq}; the newest is {core.store.head}.")
+        if seq <= core.store.cut():
+            raise NotKept(cut_sentence(seq, core.store.cut()))
         _take_back(core, tree, detail, clashes, frozenset(wanted))
     if clashes:
         more = f" And {len(clashes) - _SHOWN} more." if len(clashes) > _SHOWN else ""

@@ -219,6 +219,11 @@ class Reader(Protocol):
         """Return the newest commit's number at that moment."""
         ...
 
+    @property
+    def cut(self) -> Seq:
+        """Return the commit up to which history was cut, 0 if it never was."""
+        ...
+
     def log(self, query: LogQuery) -> Sequence[Commit]:
         """Return commits, newest first."""
         ...

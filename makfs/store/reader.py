@@ -95,6 +95,12 @@ class SqliteReader:
         """Return the newest commit's number at the reader's moment (R1)."""
         return self._head
 
+    @property
+    @translated
+    def cut(self) -> Seq:
+        """Return the commit up to which history was cut, 0 if it never was."""
+        return reading.cut_of(self._connection)
+
     @translated
     def log(self, query: LogQuery) -> Sequence[Commit]:
         """Return commits, newest first."""

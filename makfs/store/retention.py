@@ -6,6 +6,7 @@ G3  A question about another moment before the cut raises NotKept; commits keep 
 G4  No text is removed that a kept revision or edit, or one committed meanwhile, is made of.
 """
 
+import json
 import sqlite3
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
@@ -37,6 +38,8 @@ def boundary(connection: sqlite3.Connection, keep: int | None, since_ns: int | N
         sql = "SELECT coalesce(min(seq), ?) FROM journal WHERE time_ns >= ?"
         (first,) = connection.execute(sql, (head + 1, since_ns)).fetchone()
         upto = min(upto, first - 1)
+    for (stand,) in connection.execute("SELECT value FROM meta WHERE key LIKE 'view:%' AND value LIKE '{%'"):
+        upto = min(upto, json.loads(stand).get("at", upto))  # a snapshot view stands there
     (owed,) = connection.execute("SELECT min(seq) FROM effect").fetchone()
     if owed is not None:
         upto = min(upto, owed - 1)

@@ -273,6 +273,16 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
+class Gc:
+    """Cut the history but so many commits, or those since a wall-clock time, with progress: Collected."""
+
+    verb: ClassVar[str] = "gc"
+    keep: int | None = None
+    since_ns: int | None = None
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Unmount:
     """Wait up to `wait_s` for open writes, unmount and end; `force` whatever is open: null."""
 
@@ -370,7 +380,7 @@ OfRuns = RunStarted | RunEnd | Runs | ShowRun | SignalRun | RemoveRun
 
 Long = (
     History | RemoveAgent | Undo | Restore | Publish | Refresh | Discard | ApplyRefusal | Claim | Check
-    | Unmount | RunBegin | WaitRun
+    | Gc | Unmount | RunBegin | WaitRun
 )  # fmt: skip
 """These may wait; cancelled when the client goes away."""
 

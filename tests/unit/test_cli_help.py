@@ -56,6 +56,7 @@ Commands:
   undo        Take commits back, keeping later work
   restore     Make a path what it was after a commit
   replay      Rebuild the tree from the journal
+  gc          Cut old history
   publish     Merge a snapshot view's edits onto head
   refresh     Bring a snapshot view to head, its edits kept
   discard     Drop a snapshot view's edits

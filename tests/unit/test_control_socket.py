@@ -21,7 +21,7 @@ from makfs.config import RunConfig
 from makfs.engine.api import AgentStatus, Finding, KernelStatus, NodeRow, Progress
 from makfs.errors import Busy, NotFound
 from makfs.ids import AgentId, RepoPath, Seq
-from makfs.store.model import Commit, CommitDetail, LogQuery, Refusal
+from makfs.store.model import Collected, Commit, CommitDetail, LogQuery, Refusal
 from makfs.wire import verbs
 from makfs.wire.place import SOCKET_NAME, STATE_DIR
 from tests.unit.small_history import SmallHistory
@@ -74,6 +74,11 @@ class SmallKernel(SmallLocks):
     def refusal(self, number: int) -> Refusal:
         mine = b"\xff" * 3_000_000
         return Refusal(number, 0, AgentId("a"), RepoPath("a"), "p", 1, "why", Seq(1), Seq(2), ("a::f",), mine)
+
+    async def gc(
+        self, keep: int | None, since_ns: int | None, dry_run: bool, progress: Progress
+    ) -> Collected:
+        raise NotImplementedError
 
     async def check(self, progress: Progress) -> Sequence[Finding]:
         for done in range(3):
