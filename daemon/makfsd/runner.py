@@ -128,8 +128,8 @@ class Runner:
         """Give a run its number and its folders."""
         home = self._repo / STATE_DIR / HOMES_DIR / agent / "home"
         try:
-            home.mkdir(mode=0o700, parents=True, exist_ok=True)
-            home.chmod(0o700)
+            for each in (home.parent.parent, home.parent, home):
+                each.mkdir(mode=0o700, exist_ok=True)
             self._folder.mkdir(mode=0o700, exist_ok=True)
             number = self._last + 1
             folder = self._folder / str(number)

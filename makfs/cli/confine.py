@@ -19,7 +19,7 @@ from makfs.wire.runs import RunPlan
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/opt")
 USUAL = frozenset({"PATH", "LANG", "LANGUAGE", "TERM", "COLORTERM", "TZ", "USER", "LOGNAME"})
 HOMES = ("/makfs/home", "/home/agent")
-GUIDE_NAME = ".makfs-guide.md"
+GUIDE_NAME = "guide.md"
 MASK = "***"
 _SECRET = r"(?:key|token|secret|passw(?:or)?d|passphrase|credentials?)"
 _ASSIGNED = re.compile(rf"(?i)([\w-]*{_SECRET}[\w-]*[=:]\s*)\S.*", re.DOTALL)
@@ -55,7 +55,7 @@ def arguments(plan: RunPlan, box: Box, guide_fd: int, status_fd: int, command: S
     line += ["--proc", "/proc", *_kernel_files(), "--dev", "/dev", "--tmpfs", "/tmp"]
     line += ["--dir", "/var", "--symlink", "../tmp", "/var/tmp"]
     line += ["--dir", "/run", *_name_servers(), *_hidden(plan)]
-    line += ["--bind", plan.home, home, "--ro-bind-data", str(guide_fd), f"{home}/{GUIDE_NAME}"]
+    line += ["--bind", plan.home, home, "--ro-bind-data", str(guide_fd), inner_guide(plan)]
     line += ["--bind", plan.view, plan.repo, "--remount-ro", "/", "--chdir", plan.repo, "--"]
     line += ["/usr/bin/setsid", "--ctty"] if box.own_terminal else []
     return [*line, *trampoline(command)]
@@ -72,6 +72,11 @@ def inner_home(plan: RunPlan) -> str:
         if not _contains(home, plan.repo) and not _contains(plan.repo, home):
             return home
     raise MountError(f"The repository {plan.repo} leaves no place for a home; move it.")
+
+
+def inner_guide(plan: RunPlan) -> str:
+    """Return where the guide is inside: not in the home, where the agent could lay a link in its place."""
+    return os.path.join(os.path.dirname(inner_home(plan)), GUIDE_NAME)
 
 
 def _contains(top: str, path: str) -> bool:
@@ -143,12 +148,12 @@ def check_view(plan: RunPlan) -> None:
 
 
 def environment(
-    plan: RunPlan, agent: str, home: str, given: Mapping[str, str], caller: Mapping[str, str]
+    plan: RunPlan, agent: str, home: str, guide: str, given: Mapping[str, str], caller: Mapping[str, str]
 ) -> dict[str, str]:
     """Return the program's variables (B3). `given` are those of `-e`."""
     named = {name: caller[name] for name in plan.env if name in caller}
     usual = {name: value for name, value in caller.items() if name in USUAL or name.startswith("LC_")}
-    own = {"HOME": home, "PWD": plan.repo, "MAKFS_AGENT": agent, "MAKFS_GUIDE": f"{home}/{GUIDE_NAME}"}
+    own = {"HOME": home, "PWD": plan.repo, "MAKFS_AGENT": agent, "MAKFS_GUIDE": guide}
     return {**usual, **named, **own, **given}
 
 

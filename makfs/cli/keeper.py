@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import json
 import os
+import select
 import selectors
 import signal
 import subprocess
@@ -63,7 +64,10 @@ class Log:
 def _write_all(fd: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
-        view = view[os.write(fd, view) :]
+        try:
+            view = view[os.write(fd, view) :]
+        except BlockingIOError:  # somebody made the caller's output non-blocking
+            select.select([], [fd], [])
 
 
 @dataclass(frozen=True, slots=True)

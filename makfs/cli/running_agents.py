@@ -170,6 +170,8 @@ def _keep(
     quiet: bool,
 ) -> int:
     """Run the program to its end, tell the daemon, return the exit code."""
+    import contextlib
+
     from makfs.cli import confine
     from makfs.cli.exits import EXIT_COMMAND_FAILED, CommandFailed
     from makfs.cli.keeper import Keeper
@@ -180,7 +182,7 @@ def _keep(
     is_connected = True
 
     def started(leader: int) -> None:
-        if is_connected:
+        with contextlib.suppress(MakfsError):  # its end is heard by `lost`
             daemon.ask(RunStarted(plan.number, os.getpid(), leader))
 
     def lost() -> None:
@@ -219,10 +221,10 @@ def _job(
 
     terminal = not quiet and os.isatty(0) and os.isatty(1)
     home = confine.inner_home(plan) if wish.confined else plan.home
-    variables = confine.environment(plan, wish.agent, home, given, os.environ)
+    guide_path = confine.inner_guide(plan) if wish.confined else _written_guide(plan)
+    variables = confine.environment(plan, wish.agent, home, guide_path, given, os.environ)
     if not wish.confined:
         variables["PWD"] = plan.view
-        _write_guide(plan)
         return Job(
             lambda _: confine.trampoline(command), variables, plan.folder, plan.view, plan.log_bytes,
             False, terminal, quiet, connection, (),
@@ -242,11 +244,14 @@ def _memory_file(text: str) -> int:
     return fd
 
 
-def _write_guide(plan: "RunPlan") -> None:
+def _written_guide(plan: "RunPlan") -> str:
+    """Write the guide into the run's folder, which the agent cannot have prepared; return its path."""
     from makfs.cli.confine import GUIDE_NAME
 
-    with open(os.path.join(plan.home, GUIDE_NAME), "w", encoding="utf-8") as file:
+    path = os.path.join(plan.folder, GUIDE_NAME)
+    with open(path, "w", encoding="utf-8") as file:
         file.write(GUIDE)
+    return path
 
 
 def _is_newest() -> bool:

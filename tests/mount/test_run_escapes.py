@@ -146,7 +146,7 @@ ESCAPES = {
     "an old tree in the view": ("print(os.listdir('@1'))", "ENOENT"),
     "home of another agent": ("print(os.listdir(REPO + '/.makfs/agents/bob/home'))", "ENOENT"),
     "what lies beside the home": (
-        "assert os.listdir(os.environ['HOME'] + '/..') == ['home']; print('harmless')",
+        "assert sorted(os.listdir(os.environ['HOME'] + '/..')) == ['guide.md', 'home']; print('harmless')",
         "harmless",
     ),
     "the caller's home": ("read(W['home'] + '/key')", "ENOENT"),
@@ -264,3 +264,15 @@ def test_view_home_and_tmp_can_be_written_and_home_is_kept(prison: Place) -> Non
     assert attempt(
         prison, "print(os.path.exists(os.environ['HOME'] + '/kept'), os.listdir('/tmp'))"
     ).startswith("True")
+
+
+@pytest.mark.parametrize("options", [[], ["--no-confine"]])
+def test_link_laid_in_the_home_is_not_followed_by_the_next_run(options: list[str], prison: Place) -> None:
+    planted = prison.outside.parent / "planted"
+    names = ["guide.md", ".makfs-guide.md", ".profile", ".bashrc"]
+    lay = f"for name in {names}: os.symlink({str(planted)!r}, os.environ['HOME'] + '/' + name)"
+    attempt(prison, lay)
+    assert attempt(prison, "print('ran')", *options) == "ran\n"
+    assert not planted.exists()
+    for name in names:
+        (prison.repo / ".makfs" / "agents" / "alice" / "home" / name).unlink()

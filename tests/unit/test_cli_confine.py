@@ -31,10 +31,10 @@ def test_secrets_are_masked_and_nothing_else(words: list[str], values: list[str]
 
 def test_program_gets_the_usual_variables_the_listed_and_the_given() -> None:
     caller = {"PATH": "/bin", "LC_ALL": "C", "AWS_KEY": "x", "LISTED": "y", "HOME": "/root", "G": "caller's"}
-    found = environment(plan(env=("LISTED", "ABSENT")), "alice", "/h", {"G": "given"}, caller)
+    found = environment(plan(env=("LISTED", "ABSENT")), "alice", "/h", "/g", {"G": "given"}, caller)
     assert found == {
         "PATH": "/bin", "LC_ALL": "C", "LISTED": "y", "G": "given", "HOME": "/h", "PWD": "/srv/repo",
-        "MAKFS_AGENT": "alice", "MAKFS_GUIDE": "/h/.makfs-guide.md",
+        "MAKFS_AGENT": "alice", "MAKFS_GUIDE": "/g",
     }, "B3"  # fmt: skip
 
 
