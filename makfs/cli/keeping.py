@@ -1,5 +1,8 @@
-"""`makfs gc`: old history cut, beside the daemon's commits or in a process of its own."""
+"""`makfs gc`, `makfs export`, `makfs import`: old history cut; a repository with its journal carried away."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -75,3 +78,62 @@ def _tell(data: "Json", *, dry_run: bool) -> None:
         return
     click.echo(f"cut before commit {done.cut}: {gone}, {some(done.texts, 'text')}")
     click.echo(f"freed {done.freed_bytes} bytes; the store's file has {done.file_bytes}")
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Make one sentence of what the system refuses."""
+    from makfs.errors import MakfsError
+
+    try:
+        yield
+    except OSError as error:
+        raise MakfsError(f"{error.filename} cannot be used: {error.strerror}.") from error
+
+
+@click.command(
+    epilog="\b\nExamples:\n  makfs export /tmp/out\n  makfs export --tar /tmp/out.tar.gz --at 1207",
+    short_help="Write the tree and its journal for elsewhere",
+)
+@click.argument("folder", metavar="[DIR]", required=False, type=click.Path(path_type=Path))
+@click.option("--tar", metavar="FILE", type=click.Path(path_type=Path), help="One gzipped tar file, not DIR.")
+@click.option("--at", metavar="SEQ", type=click.IntRange(0), help="As of commit SEQ, not the newest.")
+@click.pass_context
+def export(context: click.Context, folder: Path | None, tar: Path | None, at: int | None) -> None:
+    """Write the tree and the whole journal as JSON lines into the empty directory DIR.
+
+    The format is in docs/store-format.md. `.git` is left out. Changes nothing in the repository; works while
+    it is mounted and while it is not.
+    """
+    if (folder is None) is (tar is None):
+        raise click.UsageError("Name an empty directory, or a file with --tar.")
+    place = found(context)
+    from makfs.cli.text import printable, some
+    from makfs.engine import portable
+    from makfs.engine.replay import store_file
+    from makfs.ids import Seq
+    from makfs.store.portable import PortableReader
+
+    seq = None if at is None else Seq(at)
+    with _told(), PortableReader(store_file(place.repo)) as reader:
+        if tar is not None:
+            paths, commits = portable.export_tar(reader, place.repo, tar, seq)
+        else:
+            assert folder is not None
+            paths, commits = portable.export(reader, place.repo, folder, seq)
+    click.echo(f"{printable(str(tar or folder))}: {some(commits, 'commit')}, {some(paths, 'recorded path')}")
+
+
+@click.command(
+    "import", epilog="\b\nExample:\n  makfs import /tmp/out.tar.gz ./again", short_help="Undo an export"
+)
+@click.argument("source", metavar="FILE|DIR", type=click.Path(path_type=Path))
+@click.argument("repo", metavar="NEWREPO", type=click.Path(path_type=Path))
+def import_(source: Path, repo: Path) -> None:
+    """Make a repository of what `makfs export` wrote, in the empty directory NEWREPO."""
+    from makfs.cli.text import printable, some
+    from makfs.engine import portable
+
+    with _told():
+        commits, marks = portable.import_(source, repo)
+    click.echo(f"{printable(str(repo))}: {some(commits, 'commit')}, {some(marks, 'mark')}")

@@ -46,6 +46,8 @@ COMMANDS = {
     "restore": "undoing:restore",
     "replay": "replaying:replay",
     "gc": "keeping:gc",
+    "export": "keeping:export",
+    "import": "keeping:import_",
     "publish": "publishing:publish",
     "refresh": "publishing:refresh",
     "discard": "publishing:discard",

@@ -107,6 +107,7 @@ class FileChange:
     moved_from: RepoPath | None = None
     edits: tuple[NodeEdit, ...] = ()
     merged: bool = False  # head was not the base: the result is a merge
+    origin_file: FileUid = FileUid(0)  # which file the origin is, where a journal is written again
     write_through: bool = True  # False: the backing directory already has it (external edits)
 
 

@@ -206,8 +206,9 @@ class Batch:
         if known.newest is not None:
             return known.newest
         origin = change.origin or _ABSENT
-        file = FileUid(0)
-        if origin.kind is not FileKind.ABSENT:
+        file = change.origin_file
+        self.file = max(self.file, file)
+        if not file and origin.kind is not FileKind.ABSENT:
             file = FileUid(0) if change.moved_from is not None else change.file
             file = file or self._new_file()
         return self._revision(change.path, Seq(0), 0, file, origin)

@@ -57,6 +57,8 @@ Commands:
   restore     Make a path what it was after a commit
   replay      Rebuild the tree from the journal
   gc          Cut old history
+  export      Write the tree and its journal for elsewhere
+  import      Undo an export
   publish     Merge a snapshot view's edits onto head
   refresh     Bring a snapshot view to head, its edits kept
   discard     Drop a snapshot view's edits
