@@ -27,18 +27,19 @@ from makfs.engine.handles import RealHandle
 from makfs.engine.inodes import Inode, Realm
 from makfs.engine.locking import Held, NotAdmitted
 from makfs.engine.lower import in_git
-from makfs.engine.ownwork import Clash, Piece, Plan, changed_paths, make_plan
+from makfs.engine.ownwork import Clash, Piece, Plan, changed_paths, make_plan, own_paths
 from makfs.engine.procs import Writer
 from makfs.engine.standing import PUBLISHED, Move, Put, Stands
 from makfs.engine.together import Thing, Together, past_thing
 from makfs.engine.views import Stand, View
 from makfs.errors import Busy, NotFound
 from makfs.ids import RepoPath, Seq
-from makfs.store.model import FileKind
+from makfs.store.model import FileKind, LogQuery
 
 _TOOL = Writer(0, "makfs")
 _CLOSING_S = 1.0  # the kernel tells of a close(2) a moment after it returned
 _SHOWN = 5
+_MOST_COMMITS = 1000  # a move over more of them lets the kernel forget everything
 _TURNS = 3  # of a gate command that head overtakes
 _TAIL_BYTES = 2000
 _MOST_PLANNED = 50  # changed files whose conflicts `status` looks for
@@ -232,23 +233,35 @@ class Publishing:
 
     def _move(self, view: View, stand: Stand, move: Move, effects: Effects) -> None:
         """Move a view and tell the kernel (B3)."""
+        touched = self._touched(view, stand, move)
         self._stands.carry_out(view, move)
-        self._tell(view, effects)
+        self._tell(view, touched, effects)
 
-    def _tell(self, view: View, effects: Effects) -> None:
-        """Let the kernel forget all of the view; let open files go on with what is there now."""
+    def _touched(self, view: View, stand: Stand, move: Move) -> frozenset[str] | None:
+        """Return the paths that a move may change, None for any: the view's own, and those of commits."""
+        commits = self._core.store.log(LogQuery(limit=_MOST_COMMITS))
+        newer = [commit for commit in commits if stand.at < commit.seq <= move.at]
+        if move.at < stand.at or len(newer) < move.at - stand.at:
+            return None
+        return frozenset(own_paths(self._core, view)).union(*(commit.paths for commit in newer))
+
+    def _tell(self, view: View, touched: frozenset[str] | None, effects: Effects) -> None:
+        """Let the kernel forget what a move changed; let open files go on with what is there now."""
         upper = view.upper
         assert upper is not None
         for inode in list(view.by_path.values()):
             path = inode.path
             if path is None or inode.realm is Realm.CONTROL:
                 continue
-            if path and inode.lookups > 0:
-                self._name(view, path, effects)
+            if touched is not None and not in_git(path) and path not in touched:
+                if inode.is_dir:  # it is as old as its view
+                    effects.attributes.append(inode.ino)
+                continue
             if inode.realm is not Realm.SNAP:
                 continue
             st = upper.look(path, Realm.SNAP)
-            if st is None or stat.S_ISDIR(st.st_mode) is not inode.is_dir:
+            if st is None or (path and stat.S_IFMT(st.st_mode) != inode.kind):
+                self._name(view, path, effects)
                 view.orphan(inode, elsewhere=True)
                 effects.attributes.append(inode.ino)
             elif inode.lookups > 0:

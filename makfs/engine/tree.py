@@ -168,7 +168,7 @@ class Tree:
         is_dir = stat.S_ISDIR(st.st_mode)
         realm = self.core.realm_at(view, path, is_dir=is_dir)
         inode = view.inode(path, realm, is_dir)
-        inode.realm = realm
+        inode.realm, inode.kind = realm, stat.S_IFMT(st.st_mode)
         if realm is Realm.GIT:
             return Found(inode, st, 0.0, 0.0)
         if realm is Realm.SCRATCH:
