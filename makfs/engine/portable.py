@@ -1,7 +1,7 @@
 """A repository with its journal, as files that anything can read: written, and made into a repository again.
 
 X1  Writing what was made of an export gives the same journal again, line for line.
-X2  The journal is JSON lines: a header, origins before the commits that need them, marks. docs/store-format.md
+X2  The journal is JSON lines: a header, origins before the commits that need them, marks (store-format.md).
 """
 
 import base64

@@ -21,7 +21,7 @@ from makfs.store.reading import CUT_KEY, cut_of
 
 _ROWS = 500  # written by one step
 _TEXTS = 2_000  # looked at by one step
-_READ_ROWS = 500
+_READ_ROWS = 100
 _PAGES = 200  # given back by one step
 
 _FREE_SQL = "SELECT (SELECT freelist_count FROM pragma_freelist_count) * page_size FROM pragma_page_size"

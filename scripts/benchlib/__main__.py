@@ -13,11 +13,11 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchlib import commits, history, locks, memory, reading, starting, trees
+from benchlib import commits, history, locks, memory, reading, starting, store, trees
 from benchlib.machine import Failed, Makfs
 from benchlib.report import Row, table
 
-SECTIONS = ("locks", "history", "start", "read", "turns", "commit", "memory")
+SECTIONS = ("locks", "history", "store", "start", "read", "turns", "commit", "memory")
 AGENTS = 1000  # that contend for locks
 _HERE = Path(__file__).resolve().parent.parent
 
@@ -74,12 +74,14 @@ def arguments() -> argparse.Namespace:
 
 
 def run(asked: argparse.Namespace, work: Path) -> Iterator[Row]:
-    """Make the copies and yield what the sections find. Locks and history need none: theirs are made up."""
+    """Make the copies and yield what the sections find. Locks, history, store need none: made up."""
     if "locks" in asked.only:
         yield from locks.measure(asked.rounds, AGENTS, asked.seed)
     if "history" in asked.only:
         yield from history.measure(work, asked.rounds)
-    if set(asked.only) <= {"locks", "history"}:
+    if "store" in asked.only:
+        yield from store.measure(work, asked.seed)
+    if set(asked.only) <= {"locks", "history", "store"}:
         return
     repo, native, bound, listing = work / "repo", work / "native", work / "bound", work / "files"
     trees.prepare(asked.tree, repo, asked.files, asked.seed)
