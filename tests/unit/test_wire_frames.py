@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import fields
 from itertools import pairwise
+from typing import cast
 
 import pytest
 from hypothesis import assume, example, given
@@ -125,7 +126,7 @@ def test_failure_tells_of_an_error() -> None:
 @pytest.mark.parametrize("verb", sorted(verbs.VERBS))
 @given(data=st.data())
 def test_every_verb_comes_back_from_its_request(verb: str, data: st.DataObject) -> None:
-    asked = data.draw(st.builds(verbs.VERBS[verb]))
+    asked = cast("verbs.Verb", data.draw(st.builds(verbs.VERBS[verb])))
     assume(not {"nan", "inf", "-inf"} & {repr(getattr(asked, key.name)) for key in fields(asked)})  # no JSON
     again = decode(encode(verbs.request(1, asked)))
     assert isinstance(again, Request)
