@@ -36,6 +36,19 @@ def renameat2(old: str, new: str, flags: int) -> None:
         raise OSError(number, os.strerror(number), old)
 
 
+def is_reachable(root: str, path: str) -> bool:
+    """Tell whether all between a directory and a path in it are directories, and no links to any."""
+    at = root
+    for part in path.split("/")[:-1]:
+        at += "/" + part
+        try:
+            if not stat.S_ISDIR(os.lstat(at).st_mode):
+                return False
+        except FileNotFoundError:
+            return False
+    return True
+
+
 def copy_xattrs(source: str, target: str | int) -> None:
     """Give `target` the extended attributes of `source`, as far as there are any and it may have them."""
     with contextlib.suppress(OSError):  # a new file has none to copy
@@ -77,6 +90,10 @@ class Backing:
         """Tell whether a directory (not a link to one) is there."""
         st = self.lstat(path)
         return st is not None and stat.S_ISDIR(st.st_mode)
+
+    def is_reachable(self, path: str) -> bool:
+        """Tell whether all above a path are folders, so that it does not lead elsewhere through a link."""
+        return is_reachable(self.root, path)
 
     def read(self, path: str) -> bytes:
         """Return a regular file's bytes. Raises OSError."""

@@ -10,6 +10,7 @@ import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
+from makfs.engine.backing import is_reachable
 from makfs.engine.core import Core, parent_of
 from makfs.engine.inodes import Realm
 from makfs.engine.lower import in_git
@@ -127,7 +128,7 @@ def own_thing(core: Core, view: View, path: str) -> Thing:
     upper = view.upper
     assert upper is not None
     assert view.stand is not None
-    st = upper.lstat(path)
+    st = upper.lstat(path) if is_reachable(upper.root, path) else None
     if st is None:
         return NOTHING
     mode = stat.S_IMODE(st.st_mode)

@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from makfs.engine.backing import is_reachable
 from makfs.engine.core import Core
 from makfs.engine.lower import PastLower, in_git, is_shared_git
 from makfs.engine.ownwork import own_files
@@ -200,6 +201,8 @@ class Stands:
 
     @staticmethod
     def _drop(upper: Upper, path: str) -> None:
+        if not is_reachable(upper.root, path):
+            return
         st = upper.lstat(path)
         with contextlib.suppress(OSError):  # a folder in which ignored or special files stay (S2)
             if st is not None and stat.S_ISDIR(st.st_mode):

@@ -72,6 +72,8 @@ class Together:
     def now(self, path: str, effects: Effects) -> Thing:
         """Return what stands at a path at head, edits behind us imported. Raises OSError."""
         core = self.core
+        if not core.backing.is_reachable(path):
+            return NOTHING
         st = core.backing.lstat(path)
         if st is not None and not stat.S_ISREG(st.st_mode):
             return _thing(core, path, st)
@@ -104,7 +106,7 @@ class Together:
         before = self.now(path, effects)
         if before == want.thing:
             return None
-        step = _Step(want, before, core.backing.lstat(path))
+        step = _Step(want, before, core.backing.lstat(path) if before.is_there else None)
         if want.thing.kind is FileKind.FILE:
             head = before.data if before.kind is FileKind.FILE else b""
             step.revised = revise(core, core.file(path), head, want.thing.data)
@@ -132,7 +134,10 @@ class Together:
         else:
             state = FileState(thing.kind, thing.mode)
         moved = None if step.want.moved_from is None else RepoPath(step.want.moved_from)
-        return FileChange(path, state, origin=core.origin(path), edits=edits, moved_from=moved)
+        origin = core.origin(path)
+        if origin is not None and not core.backing.is_reachable(path):
+            origin = FileState(FileKind.ABSENT)  # what a link in the way leads to is not this path's
+        return FileChange(path, state, origin=origin, edits=edits, moved_from=moved)
 
     def _parents(self, steps: Iterable[_Step]) -> tuple[FileChange, ...]:
         """Return the folders that must be made and are not asked for."""
@@ -238,7 +243,7 @@ def past_thing(core: Core, path: str, seq: Seq) -> Thing:
     """Return what stood at a path after a commit. Raises NotKept."""
     revision = core.store.revision(RepoPath(path), seq)
     if revision is None:  # no commit ever touched it (J2)
-        st = core.backing.lstat(path)
+        st = core.backing.lstat(path) if core.backing.is_reachable(path) else None
         return NOTHING if st is None else _thing(core, path, st)
     if revision.kind is FileKind.FILE:
         data = b"".join(node.text for node in core.store.nodes(RepoPath(path), seq))

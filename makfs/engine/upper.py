@@ -203,8 +203,9 @@ class Upper:
                 os.mkdir(at)
                 st = self.lower.lstat(below)
                 if st is not None:
-                    os.chmod(at, stat.S_IMODE(st.st_mode) | 0o700)
-                    if os.geteuid() == 0:
+                    root = os.geteuid() == 0
+                    os.chmod(at, stat.S_IMODE(st.st_mode) | (0 if root else 0o700))
+                    if root:
                         os.chown(at, st.st_uid, st.st_gid)
 
     def _find_tops(self) -> None:
