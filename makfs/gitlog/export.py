@@ -16,7 +16,7 @@ from pathlib import Path
 
 from dulwich.objects import ObjectID
 
-from makfs.errors import Busy
+from makfs.errors import Busy, NotKept
 from makfs.gitlog.message import base_message, identity, message_of
 from makfs.gitlog.objects import GitLog, Tip
 from makfs.gitlog.program import Git
@@ -54,7 +54,12 @@ def export(
         head = replay.head
         last = head if upto is None else min(head, upto)
         _check_tip(replay, tip, head, top)
-        start = Seq(tip.seq if tip else 0)
+        start = Seq(tip.seq if tip else replay.cut)
+        if start < replay.cut:
+            raise NotKept(
+                f"The history of {top} was cut up to commit {replay.cut}, and refs/makfs/log ends with "
+                f"{start}; keep that under another name with 'git update-ref', delete it, and export again."
+            )
         if start >= last:
             return Exported(0, start, "" if tip is None else tip.commit.decode())
         return _Export(git, replay, log, progress).run(tip, start, last)

@@ -78,6 +78,12 @@ class Replay:
         (head,) = self._connection.execute("SELECT coalesce(max(seq), 0) FROM journal").fetchone()
         return Seq(head)
 
+    @property
+    @translated
+    def cut(self) -> Seq:
+        """Return the commit up to which history was cut, 0 if it never was."""
+        return reading.cut_of(self._connection)
+
     def steps(self, after: Seq, upto: Seq) -> Iterator[Step]:
         """Yield the commits after `after` up to and with `upto`, oldest first."""
         while after < upto:

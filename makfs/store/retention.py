@@ -19,7 +19,7 @@ from makfs.store.model import Collected
 from makfs.store.packing import unpack_nodes
 from makfs.store.reading import CUT_KEY, cut_of
 
-_ROWS = 500  # written by one step
+_ROWS = 100  # written by one step
 _TEXTS = 2_000  # looked at by one step
 _READ_ROWS = 100
 _PAGES = 200  # given back by one step
