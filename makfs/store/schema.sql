@@ -15,7 +15,7 @@ CREATE TABLE path (
     UNIQUE (folder, name)          -- serves children(), below(), and every lookup of a path
 ) STRICT;
 
--- Texts of nodes, each once, found by what they say. Never changed, never deleted.
+-- Texts of nodes, each once, found by what they say. Never changed; only `makfs gc` deletes them.
 CREATE TABLE text (
     id         INTEGER PRIMARY KEY, -- in order of arrival, so that a new file's texts are neighbours
     hash       BLOB NOT NULL UNIQUE, -- of the text itself, not of what is kept
