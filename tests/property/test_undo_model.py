@@ -104,6 +104,8 @@ class Undoing(RuleBasedStateMachine):
                 process.write(path, text_of({n: self.next() for n in FUNCTIONS}))
             except OSError as error:
                 assert error.errno == errno.EBUSY, error  # noqa: PT017 - it believes in what is gone
+                if self.store_head == len(self.history):  # and made an empty file before it was refused
+                    self.happened()
                 return
             self.happened()
             return
@@ -294,9 +296,17 @@ class Undoing(RuleBasedStateMachine):
             (commit,) = self.caches.core.store.log(LogQuery(limit=1, before=Seq(second + 1)))
             assert commit.agent == agent
             one, other = self.written(first), self.written(second)
+            if "::" not in sentence:  # of files as a whole: a rename over the same text touches them, too
+                one |= {(str(path), 0) for path in self.paths(first)}
+                other |= {(str(path), 0) for path in self.paths(second)}
             if self.neighbours([first]):
                 one, other = {(path, 0) for path, _ in one}, {(path, 0) for path, _ in other}
             assert one & other, sentence
+
+    def paths(self, seq: int) -> tuple[RepoPath, ...]:
+        detail = self.caches.core.store.detail(Seq(seq))
+        assert detail is not None
+        return detail.commit.paths
 
     def written(self, seq: int) -> set[tuple[str, int]]:
         """Return the cells that a commit wrote, all of a file's if it came, went or moved."""
