@@ -98,7 +98,8 @@ class PastLower:
 
     def _present(self, path: str) -> StatLike | None:
         """Return the attributes of what no commit has touched."""
-        st = self._core.backing.lstat(path)
+        backing = self._core.backing
+        st = backing.lstat(path) if not path or backing.is_reachable(path) else None
         if st is None:
             return None
         is_dir = stat.S_ISDIR(st.st_mode)
@@ -152,6 +153,10 @@ class PastLower:
         now = store.children(RepoPath(path))
         found = [name for name, revision in recorded.items() if revision.kind is not FileKind.ABSENT]
         present: list[str] = []
+        if path and not (
+            backing.is_reachable(path) and backing.is_dir(path)
+        ):  # a link there leads elsewhere
+            return found
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             present = backing.names(path)
         return found + [name for name in present if name not in now and not (name == ".git" and not path)]

@@ -49,6 +49,10 @@ class Upper:
             return os.lstat(self.at(path))
         except (FileNotFoundError, NotADirectoryError):
             return None
+        except OSError as error:
+            if error.errno != errno.ELOOP:  # a link in a folder's place, which leads to itself
+                raise
+            return None
 
     @property
     def hides(self) -> bool:

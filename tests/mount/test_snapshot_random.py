@@ -95,7 +95,7 @@ def is_done(mounted: Mounted, *arguments: str) -> bool:
     return not said
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", [0, 1, 3, 15, 16, 28, 31])
 def test_view_is_a_directory_of_its_own_until_it_moves(mounted: Mounted, tmp_path: Path, seed: int) -> None:
     chance, native = random.Random(seed), tmp_path / "native"
     for round_ in range(ROUNDS):
