@@ -153,9 +153,7 @@ class PastLower:
         now = store.children(RepoPath(path))
         found = [name for name, revision in recorded.items() if revision.kind is not FileKind.ABSENT]
         present: list[str] = []
-        if path and not (
-            backing.is_reachable(path) and backing.is_dir(path)
-        ):  # a link there leads elsewhere
+        if path and not (backing.is_reachable(path) and backing.is_dir(path)):  # a link there leads elsewhere
             return found
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             present = backing.names(path)
