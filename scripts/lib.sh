@@ -54,7 +54,7 @@ venv_ready() {
 # Make system packages and .venv ready for level $1: `run` (makfs alone) or `dev` (with the checks).
 prepare() {
     read_wanted
-    type -P fusermount3 >/dev/null && venv_ready "$1" && return
+    type -P fusermount3 >/dev/null && type -P bwrap >/dev/null && venv_ready "$1" && return
     find_python
     find_missing
     ((${#MISSING[@]} == 0)) || find_root
@@ -120,6 +120,7 @@ find_missing() {
         [[ $PYTHON_LACKS != *dev* ]] || MISSING+=("$package-dev")
     fi
     type -P fusermount3 >/dev/null || MISSING+=(fuse3)
+    type -P bwrap >/dev/null || MISSING+=(bubblewrap) # for makfs run
     type -P gcc >/dev/null || type -P cc >/dev/null || MISSING+=(gcc)
     type -P pkg-config >/dev/null || MISSING+=(pkg-config)
     # Without pkg-config it cannot be asked whether the library is there; naming it does no harm.

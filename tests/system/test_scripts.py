@@ -109,7 +109,7 @@ def checkout() -> Iterator[Checkout]:
         (made.stubs / "lacks").write_text("-")
         for tool in TOOLS:
             (made.stubs / "bin" / tool).symlink_to(shutil.which(tool) or tool)
-        for program in ("fusermount3", "gcc", "pkg-config"):
+        for program in ("fusermount3", "bwrap", "gcc", "pkg-config"):
             made.stub(program)
         made.stub("python3", PYTHON)
         made.stub("apt-get", APT)
@@ -123,7 +123,7 @@ def test_the_first_run_builds_and_the_second_starts_nothing_and_is_silent(checko
     assert checkout.calls() == ["venv", "pip ."]
 
     for program in (checkout.stubs / "bin").iterdir():
-        if program.name not in {"bash", "env", "fusermount3", "readlink"}:
+        if program.name not in {"bash", "bwrap", "env", "fusermount3", "readlink"}:
             program.unlink()  # B1: none of them is called
     second = checkout.makfs("log")
     assert (second.returncode, second.stdout, second.stderr) == (0, "<log>", "")
