@@ -51,10 +51,12 @@ venv_ready() {
     [[ $stamp == "$WANTED" ]]
 }
 
-# Make system packages and .venv ready for level $1: `run` (makfs alone) or `dev` (with the checks).
+# Make system packages and .venv ready for level $1: `run` (makfs alone) or `dev` (with checks and tests).
 prepare() {
     read_wanted
-    type -P fusermount3 >/dev/null && type -P bwrap >/dev/null && venv_ready "$1" && return
+    find_lacking "$1"
+    type -P fusermount3 >/dev/null && type -P bwrap >/dev/null && venv_ready "$1" &&
+        ((${#LACKING[@]} == 0)) && return
     find_python
     find_missing
     ((${#MISSING[@]} == 0)) || find_root
@@ -75,6 +77,8 @@ prepare_alone() {
     find_missing
     ((${#MISSING[@]} == 0)) || install_packages
     venv_ready "$1" || build_venv "$1"
+    find_lacking "$1"
+    ((${#LACKING[@]} == 0)) || install_lacking
 }
 
 # Print what interpreter $1 is: version, real path, and which of its parts (venv, headers) are missing.
@@ -127,6 +131,17 @@ find_missing() {
     pkg-config --exists fuse3 2>/dev/null || MISSING+=(libfuse3-dev)
 }
 
+# Set LACKING to the Debian packages, of level $1, that are not there and without which only tests are skipped:
+# programs that edit files, each in a package of its name.
+find_lacking() {
+    LACKING=()
+    [[ $1 == dev ]] || return 0
+    local program
+    for program in git patch perl rsync vim; do
+        type -P "$program" >/dev/null || LACKING+=("$program")
+    done
+}
+
 # Name the package of a Python of 3.11 or newer that this distribution has.
 good_python_package() {
     local name version
@@ -141,13 +156,19 @@ good_python_package() {
 
 INSTALL=(apt-get install -y --no-install-recommends -o DPkg::Lock::Timeout=120)
 
-# Set AS_ROOT to what makes the installer root; if there is no way, name the packages and stop.
-find_root() {
+# Set AS_ROOT to what makes the installer root; fail if there is no way.
+become_root() {
     AS_ROOT=()
+    type -P apt-get >/dev/null || return
+    ((EUID != 0)) || return 0
+    type -P sudo >/dev/null && { sudo -n true 2>/dev/null || [[ -t 0 && -t 2 ]]; } && AS_ROOT=(sudo)
+}
+
+# Do so; if there is no way, name the packages and stop.
+find_root() {
     type -P apt-get >/dev/null ||
         die "missing: what Debian calls ${MISSING[*]}; install these with this system's package manager"
-    ((EUID != 0)) || return 0
-    type -P sudo >/dev/null && { sudo -n true 2>/dev/null || [[ -t 0 && -t 2 ]]; } && AS_ROOT=(sudo) && return
+    become_root && return
     die "missing packages: ${MISSING[*]}; as root, run: ${INSTALL[*]:0:4} ${MISSING[*]}"
 }
 
@@ -165,6 +186,17 @@ install_packages() {
     find_python
     find_missing
     ((${#MISSING[@]} == 0)) || die "still missing after the installation: ${MISSING[*]}"
+}
+
+# Install LACKING if that can be done; if not, say so and go on.
+install_lacking() {
+    if become_root; then
+        AS_ROOT+=(env DEBIAN_FRONTEND=noninteractive)
+        say "installing ${LACKING[*]} with apt-get, for tests"
+        quietly "${AS_ROOT[@]}" apt-get update -q
+        quietly "${AS_ROOT[@]}" "${INSTALL[@]}" "${LACKING[@]}" && return
+    fi
+    say "not installed: ${LACKING[*]}; tests that need one of these are skipped"
 }
 
 # Build or bring up to date .venv for level $1.

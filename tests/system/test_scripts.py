@@ -16,6 +16,7 @@ import pytest
 
 PROJECT = Path(__file__).parents[2]
 TOOLS = ("bash", "cat", "chmod", "cp", "env", "flock", "mkdir", "mktemp", "readlink", "rm", "sed", "touch")
+EDITORS = ("git", "patch", "perl", "rsync", "vim")
 NOBODY = 65534
 
 PYTHON = r"""#!/usr/bin/env bash
@@ -109,7 +110,7 @@ def checkout() -> Iterator[Checkout]:
         (made.stubs / "lacks").write_text("-")
         for tool in TOOLS:
             (made.stubs / "bin" / tool).symlink_to(shutil.which(tool) or tool)
-        for program in ("fusermount3", "bwrap", "gcc", "pkg-config"):
+        for program in ("fusermount3", "bwrap", "gcc", "pkg-config", *EDITORS):
             made.stub(program)
         made.stub("python3", PYTHON)
         made.stub("apt-get", APT)
@@ -201,6 +202,36 @@ def test_the_tests_extras_are_added_to_an_environment_that_only_runs(checkout: C
     assert checkout.calls() == ["pip .[dev]"]
     checkout.makfs()
     assert checkout.calls() == [], "what tests can also run"
+
+
+def test_programs_that_only_tests_use_are_installed_for_tests_alone(checkout: Checkout) -> None:
+    if os.geteuid() != 0:
+        checkout.stub("sudo", SUDO)
+    for program in EDITORS:
+        (checkout.stubs / "bin" / program).unlink()
+    checkout.makfs()
+    assert checkout.calls() == ["venv", "pip ."]
+    result = checkout.run(checkout.root / "scripts/test", "x")
+    assert result.stdout == f"pytest in {checkout.root}: <x>"
+    pip, _, install = checkout.calls()
+    assert pip == "pip .[dev]"
+    assert install.startswith("apt-get install -y --no-install-recommends ")
+    assert install.endswith(" git patch perl rsync vim")
+
+
+@pytest.mark.parametrize("why", ["apt_fails", "nobody"])
+def test_tests_run_without_the_programs_that_cannot_be_installed(checkout: Checkout, why: str) -> None:
+    if os.geteuid() != 0:
+        checkout.stub("sudo", SUDO)
+    checkout.run(checkout.root / "scripts/test", "x")
+    (checkout.stubs / "bin/rsync").unlink()
+    (checkout.stubs / why).touch()
+    if why == "nobody":
+        (checkout.stubs / "bin/apt-get").unlink()
+    result = checkout.run(checkout.root / "scripts/test", "x")
+    assert (result.returncode, result.stdout) == (0, f"pytest in {checkout.root}: <x>")
+    said = result.stderr.splitlines()[-1]
+    assert said == "makfs: not installed: rsync; tests that need one of these are skipped"
 
 
 def test_missing_packages_are_installed_by_root_without_a_word_on_stdout(checkout: Checkout) -> None:
