@@ -70,6 +70,7 @@ class AgentRule:
     role: str | None = None
     reads: Reads | None = None
     isolation: Isolation | None = None
+    priority: int = 0  # of its requests for locks
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +126,10 @@ class Config:
     def reads_for(self, agent: AgentId) -> Reads:
         """Return what opening a file to read it does for an agent."""
         return self._rule(agent).reads or self.view.reads
+
+    def priority_for(self, agent: AgentId) -> int:
+        """Return how many steps an agent's requests for locks stand before others'."""
+        return self._rule(agent).priority
 
     def isolation_for(self, agent: AgentId) -> Isolation | None:
         """Return what an agent's view shows of what others commit, None if nothing is said."""
@@ -185,6 +190,7 @@ _RULES: Final[Mapping[str, Mapping[str, tuple[object, Setting]]]] = {
         "role": ("", Setting("")),
         "reads": (Reads.NEWEST, Setting("")),
         "isolation": (Isolation.LIVE, Setting("")),
+        "priority": (0, Setting("", unit="steps", low=-9, high=9)),
     },
     "path": {"on_write": (OnWrite.LEASE, Setting(""))},
     "role": {"write": ((), _PARTS), "read": ((), _PATHS), "hide": ((), _PATHS)},
@@ -385,12 +391,13 @@ _HEAD = """\
 # whole list. Unknown keys and values that are not accepted are errors: nothing is mounted."""
 
 _TAIL = """
-# One agent: what on_write and reads say, for this agent alone, and its role.
+# One agent: what on_write and reads say, for this agent alone, its role, its place in queues.
 # [agent.alice]
 # policy = "claim"
 # reads = "locked"
 # role = "documents"
 # isolation = "snapshot"  (its view stands at one commit, with its own edits, until it is published)
+# priority = 2  (-9 to 9: each step is worth a second of waiting in the queues of locks)
 
 # What agents of a role may write and read, and what is not there for them. Patterns as in .gitignore; in
 # `write`, PATTERN::NAME is a part of a file. Left out, write and read mean everything, hide nothing.

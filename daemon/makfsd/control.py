@@ -330,8 +330,8 @@ def _ask(kernel: KernelApi, verb: verbs.Quick) -> object:
 
 def _ask_of_locks(kernel: KernelApi, verb: verbs.Release | verbs.Renew | verbs.Locks | verbs.Why) -> object:
     match verb:
-        case verbs.Release(agent, addresses):
-            return kernel.release(agent, _some_or_all(addresses))
+        case verbs.Release(agent, addresses, keep_read):
+            return kernel.release(agent, _some_or_all(addresses), keep_read=keep_read)
         case verbs.Renew(agent, addresses, lease_s):
             return kernel.renew(agent, _some_or_all(addresses), lease_s)
         case verbs.Locks(address):

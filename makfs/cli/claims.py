@@ -33,6 +33,7 @@ RELEASE_EPILOG = """\b
 Examples:
   makfs release alice src/app.py::Foo.bar
   makfs release alice --all
+  makfs release alice --keep-read src/api/
 """
 
 RENEW_EPILOG = """\b
@@ -107,14 +108,24 @@ def claim(
 @_agent_argument
 @click.argument("addresses", metavar="[ADDRESS...]", nargs=-1)
 @click.option("--all", "is_all", is_flag=True, help="Everything that AGENT holds.")
+@click.option(
+    "--keep-read", is_flag=True, help="Keep it as with claim --read, without letting anybody write between."
+)
 @json_option
 @click.pass_context
 def release(
-    context: click.Context, agent: str, addresses: tuple[str, ...], is_all: bool, as_json: bool
+    context: click.Context,
+    agent: str,
+    addresses: tuple[str, ...],
+    is_all: bool,
+    keep_read: bool,
+    as_json: bool,
 ) -> None:
-    """Give every ADDRESS back that AGENT holds, or --all; print what was given back."""
+    """Give every ADDRESS back that AGENT holds, or --all; print what was given back, or is kept to read."""
+    import time
+
     from makfs.cli.client import Client
-    from makfs.cli.lockview import render_released
+    from makfs.cli.lockview import render_held, render_released
     from makfs.engine.api import LockRow
     from makfs.wire.values import from_json
     from makfs.wire.verbs import Release
@@ -123,11 +134,12 @@ def release(
         raise click.UsageError("Name addresses, or --all, and not both.", context)
     place = found(context)
     with Client(place.repo) as daemon:
-        data = daemon.ask(Release(agent, None if is_all else _addresses(addresses, place)))
+        data = daemon.ask(Release(agent, None if is_all else _addresses(addresses, place), keep_read))
     if as_json:
         print_json(data)
-    else:
-        print_lines(render_released(from_json(list[LockRow], data)))
+        return
+    rows = from_json(list[LockRow], data)
+    print_lines(render_held(rows, time.time_ns()) if keep_read else render_released(rows))
 
 
 @click.command(epilog=RENEW_EPILOG, short_help="Let claims start again")

@@ -188,8 +188,14 @@ class KernelApi(Protocol):
         """
         ...
 
-    def release(self, agent: str, addresses: Sequence[str] | None) -> Sequence[LockRow]:
-        """End an agent's grants on these addresses, or all (None); return them. Raises NotFound, NotHeld."""
+    def release(
+        self, agent: str, addresses: Sequence[str] | None, *, keep_read: bool = False
+    ) -> Sequence[LockRow]:
+        """End an agent's grants on these addresses, or all (None); return them.
+
+        With `keep_read` those that may write are weakened to read instead, in one step; what is held then is
+        returned. Raises NotFound, NotHeld, BadClaim.
+        """
         ...
 
     def renew(

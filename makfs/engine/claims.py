@@ -58,10 +58,14 @@ class Claims:
         async with self.locks.hold(view.agent, claims, wait_s=wait) as grants:
             yield tuple(map(row_of, grants))
 
-    def release(self, agent: str, addresses: Sequence[str] | None) -> tuple[LockRow, ...]:
+    def release(
+        self, agent: str, addresses: Sequence[str] | None, *, keep_read: bool = False
+    ) -> tuple[LockRow, ...]:
         """End grants; see `KernelApi.release`."""
         view = self._view(agent)
-        return tuple(map(row_of, self.locks.release(view.agent, self._addresses(view, addresses))))
+        those = self._addresses(view, addresses)
+        end = self.locks.weaken if keep_read else self.locks.release
+        return tuple(map(row_of, end(view.agent, those)))
 
     def renew(
         self, agent: str, addresses: Sequence[str] | None, lease_s: float | None

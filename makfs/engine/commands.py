@@ -20,6 +20,7 @@ MOST_BYTES = 1 << 20
 
 _ACCEPTED = "accepted: MODE ADDRESS... [wait=SECONDS] [lease=SECONDS], as write src/app.py::Foo.bar wait=10"
 _ALL = ("*", "all")
+_KEEP = "keep=read"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +58,28 @@ def parse_claim(line: str) -> ClaimLine:
     return ClaimLine(words[0], tuple(addresses), given.get("wait"), given.get("lease"))
 
 
-def parse_release(line: str) -> tuple[str, ...] | None:
-    """Read the addresses of a line of `release`, None for all. Raises BadClaim."""
+@dataclass(frozen=True, slots=True)
+class ReleaseLine:
+    """One line of `release`. None: all that is held."""
+
+    addresses: tuple[str, ...] | None
+    keep_read: bool = False
+
+
+def parse_release(line: str) -> ReleaseLine:
+    """Read `ADDRESS... [keep=read]` or `all [keep=read]`, quoted as for a shell. Raises BadClaim."""
     words = _words(line)
+    kept = [word for word in words if word.startswith("keep=")]
+    if kept and kept != [_KEEP]:
+        raise BadClaim(f"{kept[-1][:60]!a} is not accepted: {_KEEP} is, once in a line.")
+    words = [word for word in words if word != _KEEP]
     if len(words) == 1 and words[0] in _ALL:
-        return None
+        return ReleaseLine(None, bool(kept))
     if "*" in words:
         raise BadClaim("'*' releases everything and stands alone in its line.")
-    return tuple(words)
+    if not words:
+        raise BadClaim(f"{line.strip()[:200]!a} names no address; accepted: ADDRESS... or all, [{_KEEP}].")
+    return ReleaseLine(tuple(words), bool(kept))
 
 
 def _words(line: str) -> list[str]:
@@ -172,6 +187,7 @@ def releasing(claims: Claims, inode: Inode, shown: Callable[[], bytes]) -> Lines
     agent = inode.view.agent
 
     async def carry_out(line: str) -> None:
-        claims.release(agent, parse_release(line))
+        asked = parse_release(line)
+        claims.release(agent, asked.addresses, keep_read=asked.keep_read)
 
     return Lines(inode, "release", carry_out, shown)

@@ -24,8 +24,8 @@ from makfs.engine.effects import Effects
 from makfs.engine.files import Belief, File, OwnText
 from makfs.engine.foresight import certain_needs
 from makfs.engine.gate import Forbidden
+from makfs.engine.held import Held, Needs, NotAdmitted
 from makfs.engine.inodes import MadeStat
-from makfs.engine.locking import Held, Needs, NotAdmitted
 from makfs.engine.merging import hopeless, infer_base, merge
 from makfs.engine.needs import needs_of_attributes
 from makfs.engine.nodes import Revised, revise

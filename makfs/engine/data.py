@@ -20,9 +20,9 @@ from makfs.engine.edit import Edit
 from makfs.engine.effects import Effects
 from makfs.engine.files import Belief, File, OwnText, signature
 from makfs.engine.handles import TrackedHandle
+from makfs.engine.held import Held
 from makfs.engine.inodes import Inode, MadeStat, Realm, Shown, StatLike
 from makfs.engine.large import put_large
-from makfs.engine.locking import Held
 from makfs.engine.names import Maker
 from makfs.engine.plain import READ_STILL_S
 from makfs.engine.refusing import refuse

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from makfs.engine.core import Core
 from makfs.engine.files import File
-from makfs.engine.locking import Needs
+from makfs.engine.held import Needs
 from makfs.engine.needs import needs_of_changes
 from makfs.engine.nodes import head_source
 from makfs.engine.reformat import is_layout

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from makfs.engine import reasons
-from makfs.engine.locking import Held, Needs, NotAdmitted
+from makfs.engine.held import Held, Needs, NotAdmitted
 from makfs.engine.needs import needs_of_attributes, needs_of_changes
 from makfs.engine.views import View
 from makfs.ids import EXTERNAL, Address, RepoPath

@@ -98,7 +98,7 @@ class Kernel:
         store = SqliteStore.open(backing.state, large_bytes=config.store.large_bytes)
         table = InodeTable(store.inode_exceptions(), store.set_inode_exception)
         classifier = Classifier(backing, config.view.scratch, config.is_shadow)
-        locks = Locks(store, max_waiters=config.mount.max_waiters)
+        locks = Locks(store, max_waiters=config.mount.max_waiters, priority_for=config.priority_for)
         core = Core(backing, store, config, classifier, table, locks)
         core.next_uid = store.next_node_uid()
         core.started_ns = time.time_ns()
@@ -306,9 +306,11 @@ class Kernel:
         """Claim, and hold until the context ends."""
         return self.claims.hold(agent, mode, addresses, wait_s)
 
-    def release(self, agent: str, addresses: Sequence[str] | None) -> Sequence[LockRow]:
-        """End an agent's grants."""
-        return self.claims.release(agent, addresses)
+    def release(
+        self, agent: str, addresses: Sequence[str] | None, *, keep_read: bool = False
+    ) -> Sequence[LockRow]:
+        """End an agent's grants, or weaken them to read."""
+        return self.claims.release(agent, addresses, keep_read=keep_read)
 
     def renew(
         self, agent: str, addresses: Sequence[str] | None, lease_s: float | None = None

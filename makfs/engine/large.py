@@ -13,8 +13,8 @@ from makfs.engine.core import Core
 from makfs.engine.edit import Edit
 from makfs.engine.effects import Effects
 from makfs.engine.files import File, signature
+from makfs.engine.held import NotAdmitted
 from makfs.engine.inodes import Inode, MadeStat
-from makfs.engine.locking import NotAdmitted
 from makfs.engine.needs import needs_of_names
 from makfs.engine.refusing import refuse
 from makfs.engine.staging import Staging

@@ -3,7 +3,8 @@
 Q1  Every decision is the table's (`makfs.locks`); this room turns what a write needs into claims, waits where
     waiting is allowed, and says why not.
 Q2  A waiter is in the table exactly as long as its task waits: given up, cancelled or dead, it leaves.
-Q3  What the table grants or ends goes to the store with the next transaction; an explicit claim at once.
+Q3  What the table grants or ends goes to the store with the next transaction; an explicit claim at once, and
+    its place in the queue before it waits.
 Q4  A claim never ends silently: its agent's `.makfs/why` tells.
 
 The clock is the boot's, which goes on through a suspend (clock_gettime(2)), moved to read as the wall clock's
@@ -19,10 +20,13 @@ from dataclasses import dataclass, field
 import trio
 
 from makfs.engine import reasons
+from makfs.engine.held import Held, Needs, NotAdmitted, StillHeld
 from makfs.errors import Busy
 from makfs.ids import Address, AgentId
 from makfs.locks import (
+    READ,
     WRITE,
+    BadClaim,
     Claim,
     Conflict,
     Decision,
@@ -36,7 +40,7 @@ from makfs.locks import (
 from makfs.locks.address import RESOURCE
 from makfs.locks.recorded import RecordedTable
 from makfs.locks.rows import Row, grant_row, waiter_rows
-from makfs.locks.values import listed
+from makfs.locks.values import listed, shown
 from makfs.settings import OnWrite
 from makfs.store.protocol import Store
 
@@ -46,60 +50,9 @@ _TICK_S = 0.25
 _SECOND = 1_000_000_000
 _OVER = frozenset({What.PROMOTED, What.GAVE_UP, What.CANCELLED})
 _ENDED = frozenset({What.RELEASED, What.EXPIRED})
+_STRONGER = frozenset({Mode.X, Mode.SIX})  # than read
 
 Tell = Callable[[AgentId, str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Needs:
-    """What one write changes. Addresses may be of what does not exist yet."""
-
-    writes: tuple[Address, ...] = ()  # changed, made or removed: nobody else may hold them or anything below
-    joins: tuple[Address, ...] = ()  # the same, but for the commit alone, whatever the policy
-    touches: tuple[Address, ...] = ()  # attributes: nobody else may hold them, or anything above, as a whole
-
-    @property
-    def all_writes(self) -> tuple[Address, ...]:
-        """Return what must not be another's while the commit happens."""
-        return (*self.writes, *self.joins)
-
-    @property
-    def claims(self) -> tuple[Claim, ...]:
-        """Return what must be granted for it."""
-        return tuple(
-            [Claim(address, WRITE) for address in self.all_writes]
-            + [Claim(address, Mode.IX) for address in self.touches]
-        )
-
-
-class NotAdmitted(Exception):
-    """A write may not happen now; nothing was changed."""
-
-    def __init__(self, sentence: str, addresses: tuple[Address, ...]) -> None:
-        super().__init__(sentence)
-        self.addresses = addresses  # what it lacks
-
-
-class Held(NotAdmitted):
-    """It needs what others hold: whoever asked may wait for `claims`."""
-
-    def __init__(
-        self,
-        agent: AgentId,
-        claims: tuple[Claim, ...],
-        sentence: str,
-        addresses: tuple[Address, ...],
-        *,
-        once: bool,
-    ) -> None:
-        super().__init__(sentence, addresses)
-        self.agent = agent
-        self.claims = claims
-        self.once = once  # what is granted goes back after the commit
-
-
-class StillHeld(Exception):
-    """Waiting was in vain: the sentence says why."""
 
 
 @dataclass(slots=True, eq=False)
@@ -113,8 +66,11 @@ class _Waiting:
 class Locks:
     """The lock table of one mount and all around it that is not pure."""
 
-    def __init__(self, store: Store, *, max_waiters: int) -> None:
+    def __init__(
+        self, store: Store, *, max_waiters: int, priority_for: Callable[[AgentId], int] = lambda _agent: 0
+    ) -> None:
         self._store = store
+        self._priority_for = priority_for
         self._max_waiters = max_waiters
         self.tell: Tell = lambda _agent, _sentence: None
         self._offset_ns = time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
@@ -181,9 +137,11 @@ class Locks:
     ) -> Decision:
         """Ask the table. What is over ends first: a grant's end must not be kept behind its successor."""
         self._happened(self.table.expire(now_ns=now_ns))
+        priority = self._priority_for(agent)
         decision = self.table.request(
-            agent, claims, now_ns=now_ns, lease_ns=lease_ns, wait_ns=wait_ns, while_active=while_active
-        )
+            agent, claims, now_ns=now_ns, lease_ns=lease_ns, wait_ns=wait_ns, priority=priority,
+            while_active=while_active,
+        )  # fmt: skip
         self._happened(decision.events)
         return decision
 
@@ -237,6 +195,8 @@ class Locks:
         if decision.waiter is None:
             crowd = f" {self._max_waiters} operations wait already, so this one did not." if full else ""
             raise StillHeld(reasons.refused(decision, 0.0) + crowd)
+        if while_active:
+            self._store.write_lazies()
         outcome = await self._outcome(decision.waiter)
         if outcome.what is What.PROMOTED:
             return outcome.grants
@@ -335,6 +295,24 @@ class Locks:
         self._happened(self.table.release(agent, addresses, now_ns=now_ns))
         self._store.write_lazies()
         return tuple(grant for grant in before if addresses is None or grant.address in addresses)
+
+    def weaken(self, agent: AgentId, addresses: Sequence[Address] | None) -> tuple[Grant, ...]:
+        """Keep grants to read, with None all above that. Raises NotHeld, BadClaim, changing nothing."""
+        now_ns = self.now_ns()
+        self._happened(self.table.expire(now_ns=now_ns))
+        held = {grant.address: grant for grant in self.table.grants_of(agent, now_ns=now_ns)}
+        if addresses is None:
+            addresses = [address for address, grant in held.items() if grant.mode in _STRONGER]
+        for address in addresses:
+            if address not in held:
+                raise NotHeld(f"{agent} does not hold {shown(address)}.")
+            if held[address].mode not in _STRONGER:
+                raise BadClaim(f"{agent} holds {held[address].claim}, which is not more than read.")
+        for address in dict.fromkeys(addresses):
+            self._happened(self.table.downgrade(agent, address, READ, now_ns=now_ns))
+        self._store.write_lazies()
+        left = self.table.grants_of(agent, now_ns=now_ns)
+        return tuple(grant for grant in left if grant.address in addresses)
 
     def renew(
         self, agent: AgentId, addresses: Sequence[Address] | None, lease_ns: int | None

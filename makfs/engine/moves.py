@@ -18,8 +18,8 @@ from makfs.engine.core import Core
 from makfs.engine.data import Data
 from makfs.engine.effects import Effects
 from makfs.engine.handles import OpenFile, RealHandle, TrackedHandle
+from makfs.engine.held import Needs
 from makfs.engine.inodes import Inode, Realm
-from makfs.engine.locking import Needs
 from makfs.engine.names import Maker, Names, oserror
 from makfs.engine.needs import needs_of_names
 from makfs.engine.real import REAL, Real

@@ -8,7 +8,7 @@ N2  Imports, and comments at a file's end, are locked for the commit alone: ever
 
 from collections.abc import Iterable, Sequence
 
-from makfs.engine.locking import Needs
+from makfs.engine.held import Needs
 from makfs.ids import Address, RepoPath
 from makfs.locks import BadAddress, file_address, folder_address, lineage, node_address
 from makfs.syntax.node import Kind, Node, NodeChange, Op

@@ -16,8 +16,8 @@ from makfs.engine import reasons
 from makfs.engine.core import Core
 from makfs.engine.effects import Effects, Outbox
 from makfs.engine.gate import Forbidden
+from makfs.engine.held import Held, Needs, NotAdmitted, StillHeld
 from makfs.engine.inodes import Inode, Realm
-from makfs.engine.locking import Held, Needs, NotAdmitted, StillHeld
 from makfs.engine.names import oserror
 from makfs.engine.needs import needs_of_names
 from makfs.engine.procs import is_dying

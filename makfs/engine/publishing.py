@@ -24,8 +24,8 @@ from makfs.engine.core import parent_of
 from makfs.engine.effects import Effects
 from makfs.engine.filesystem import FileSystem
 from makfs.engine.handles import RealHandle
+from makfs.engine.held import Held, NotAdmitted
 from makfs.engine.inodes import Inode, Realm
-from makfs.engine.locking import Held, NotAdmitted
 from makfs.engine.lower import in_git
 from makfs.engine.ownwork import Clash, Piece, Plan, changed_paths, make_plan, own_paths
 from makfs.engine.procs import Writer

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from makfs.engine.api import Reverted
 from makfs.engine.effects import Effects
 from makfs.engine.filesystem import FileSystem
+from makfs.engine.held import Held, NotAdmitted
 from makfs.engine.inodes import Realm
-from makfs.engine.locking import Held, NotAdmitted
 from makfs.engine.procs import Writer
 from makfs.engine.together import Thing, Together, Want, past_thing
 from makfs.engine.undo import plan_undo

@@ -11,8 +11,8 @@ from makfs.engine.core import Core
 from makfs.engine.corridor import Corridor
 from makfs.engine.data import Data
 from makfs.engine.effects import Effects, Outbox
+from makfs.engine.held import NotAdmitted
 from makfs.engine.inodes import MadeStat, Realm
-from makfs.engine.locking import NotAdmitted
 from makfs.engine.names import Maker, Names
 from makfs.engine.needs import needs_of_names
 from makfs.engine.procs import Writer

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from makfs.engine.core import Core, parent_of
 from makfs.engine.corridor import Corridor
 from makfs.engine.effects import Effects
+from makfs.engine.held import Needs
 from makfs.engine.inodes import MadeStat, StatLike
-from makfs.engine.locking import Needs
 from makfs.engine.names import Names
 from makfs.engine.needs import needs_of_attributes, needs_of_changes, needs_of_names
 from makfs.engine.nodes import Revised, revise

@@ -208,11 +208,15 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """End an agent's grants on these addresses, or all: list of LockRow, those that ended."""
+    """End an agent's grants on these addresses, or all: list of LockRow, those that ended.
+
+    With `keep_read` they are kept to read, and the list is of those.
+    """
 
     verb: ClassVar[str] = "release"
     agent: str
     addresses: tuple[str, ...] | None = None
+    keep_read: bool = False
 
 
 @dataclass(frozen=True, slots=True)

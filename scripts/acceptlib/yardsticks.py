@@ -96,8 +96,8 @@ def storm(asked: Asked) -> Iterator[Figure]:
         yield Figure("storm", run, "accepted edits lost", lost / max(1, said["accepted"]), part=True)
     seeds = (1,) if asked.quick else (1, 2, 3, 4, 5)
     runs = [("merge", seed, ()) for seed in seeds]
-    runs += [("lease", seed, ()) for seed in seeds[:2]]
-    runs += [("claims", seed, LOCK_COMMANDS) for seed in seeds[:2]]
+    runs += [("lease", seed, ()) for seed in seeds]
+    runs += [("claims", seed, LOCK_COMMANDS) for seed in seeds]
     for policy, seed, more in runs:
         run = f"{policy}, seed {seed}"
         with place(*VIEWS, on_write="merge" if policy == "merge" else "lease") as here:

@@ -22,6 +22,7 @@ TEXT = (
 COMMON = """
 [agent.lena]
 policy = "lease"
+priority = 9
 [agent.rita]
 reads = "locked"
 [agent.dora]
@@ -90,11 +91,13 @@ class Desk:
         return (self.mounted.mountpoint / agent / f".makfs/refused/{number}/file").read_bytes()
 
 
-def serve(top: Path, config: str, agents: tuple[str, ...] = AGENTS) -> Iterator[Mounted]:
+def serve(
+    top: Path, config: str, agents: tuple[str, ...] = AGENTS, on_write: str = "merge"
+) -> Iterator[Mounted]:
     subprocess.run(["git", "init", "-q", str(top / "repo")], check=True)
     (top / "work").mkdir()
     (top / "makfs.conf").write_text(config)
-    mounted = Mounted(top / "repo", top / "work", agents, config=top / "makfs.conf")
+    mounted = Mounted(top / "repo", top / "work", agents, on_write, top / "makfs.conf")
     try:
         mounted.start()
         yield mounted

@@ -63,6 +63,25 @@ def test_shell_claims_and_releases(mounted: Mounted) -> None:
     assert held(alice) == []
 
 
+def test_claim_is_kept_to_read_and_nobody_writes_in_between(mounted: Mounted, hand: Hands) -> None:
+    alice, bob, waiter = mounted.alice, mounted.bob, hand()
+    sh(alice, f"echo 'write {HELLO} {BYE}' > .makfs/claim")
+    waiter.send("write whole", bob / ".makfs/claim", f"write {HELLO} wait=60\n".encode())
+    eventually(lambda: waits(bob), "that bob waits")
+    assert sh(alice, f"echo '{HELLO} keep=read' > .makfs/release") == (0, "")
+    assert held(alice) == [f"read {HELLO}", f"write {BYE}"]
+    assert waits(bob)
+    assert sh(mounted.bob, f"echo 'read {HELLO} wait=0' > .makfs/claim")[0], "behind the writer who waits"
+    code, out = sh(alice, f"echo '{BYE} {HELLO} keep=read' > .makfs/release")
+    assert code
+    assert "Invalid argument" in out
+    assert "which is not more than read" in why(alice)
+    assert held(alice) == [f"read {HELLO}", f"write {BYE}"], "all or none"
+    sh(alice, f"echo {HELLO} > .makfs/release")
+    waiter.answer()
+    assert held(bob) == [f"write {HELLO}"]
+
+
 def test_second_release_is_invalid_and_says_so(mounted: Mounted) -> None:
     sh(mounted.alice, f"echo 'write {HELLO}' > .makfs/claim; echo {HELLO} > .makfs/release")
     code, out = sh(mounted.alice, f"echo {HELLO} > .makfs/release")

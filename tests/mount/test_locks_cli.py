@@ -90,6 +90,28 @@ def test_second_claim_is_refused_with_who_holds_it_until_when(idle: Mounted) -> 
     assert (code, err.count("\n")) == (1, 1)
 
 
+def test_release_that_keeps_read_weakens_a_claim(idle: Mounted) -> None:
+    makfs(idle, "claim", "alice", HELLO, "README.md")
+    code, out, err = makfs(idle, "release", "alice", HELLO, "--keep-read")
+    assert (code, err) == (0, "")
+    assert re.fullmatch(rf"read  {HELLO}  until \d\d:\d\d:\d\d \(in 5 min\)\n", out)
+    held = [("alice", "read", HELLO), ("alice", "write", "README.md")]
+    assert locks(idle) == (held, [])
+    for address in (HELLO, "app/"):
+        code, out, err = makfs(idle, "release", "alice", address, "--keep-read")
+        assert (code, out, err.count("\n")) == (1, "", 1)
+        assert locks(idle) == (held, [])
+    assert makfs(idle, "claim", "bob", HELLO, "--read")[0] == 0
+    makfs(idle, "release", "alice", "--all", "--keep-read")
+    assert locks(idle)[0] == [
+        ("alice", "read", "README.md"),
+        ("alice", "read", HELLO),
+        ("bob", "read", HELLO),
+    ]
+    for agent in ("alice", "bob"):
+        makfs(idle, "release", agent, "--all")
+
+
 def test_claim_that_waits_is_granted_when_the_other_lets_go(idle: Mounted) -> None:
     makfs(idle, "claim", "alice", "app/")
     waiter = start(idle, "claim", "bob", HELLO, "--wait", "60")

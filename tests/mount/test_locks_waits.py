@@ -6,6 +6,7 @@ import signal
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,42 @@ def test_waiting_writer_goes_on_when_the_holder_releases(patient: Desk, hand: Ha
     bob.answer()
     assert patient.everywhere() == HELLO
     assert patient.grants() == []
+
+
+def test_agent_with_priority_is_served_before_one_who_came_a_little_earlier(
+    patient: Desk, hand: Hands
+) -> None:
+    bob, lena = hand(), hand()
+    patient.claim("alice", "hello")
+    bob.send("write whole", patient.at("bob"), HELLO)
+    patient.wait_for("bob")
+    lena.send("write whole", patient.at("lena"), HELLO)
+    patient.wait_for("bob", "lena")
+    assert patient.waiting() == ["lena", "bob"]
+    patient.ask(Release("alice"))
+    lena.answer()
+    bob.answer()
+    assert patient.everywhere() == HELLO
+
+
+@pytest.mark.parametrize(("policy", "held"), [("lease", "EBUSY"), ("merge", len(HELLO)), ("claim", "EBUSY")])
+def test_policy_of_a_whole_mount_decides_what_a_write_takes(
+    policy: str, held: object, tmp_path: Path, request: pytest.FixtureRequest, hand: Hands
+) -> None:
+    """`makfs mount --on-write POLICY`: alice writes a function, then bob does."""
+    for mounted in serve(tmp_path, CONFIGS["brisk"], ("alice", "bob"), on_write=policy):
+        desk = sit_down(mounted, request)
+        alice, bob = desk.at("alice"), desk.at("bob")
+        first = outcome(partial(alice.write_bytes, put(TEXT, b"hello {", b"hi {")))
+        assert first == ("EBUSY" if policy == "claim" else len(TEXT) - 3)
+        assert [row[:2] for row in desk.grants()] == [("alice", "words.py::hello")] * (policy == "lease")
+        assert bob.read_bytes() == desk.everywhere()
+        assert outcome(partial(bob.write_bytes, HELLO)) == held
+        if policy == "claim":
+            desk.claim("bob", "hello")
+            bob.write_bytes(HELLO)
+            assert desk.everywhere() == HELLO
+        leave(desk)
 
 
 @pytest.mark.parametrize("call", ["rename", "unlink", "rename a folder", "chmod", "create", "save"])
@@ -280,6 +317,27 @@ def test_claims_survive_a_killed_daemon_and_fences_grow(
         assert desk.everywhere() == HELLO
         mounted.remount()
         assert [row[0] for row in desk.grants()] == ["alice", "bob"]
+        leave(desk)
+
+
+def test_claim_that_waits_survives_a_killed_daemon_and_is_granted_in_its_turn(
+    tmp_path: Path, request: pytest.FixtureRequest, hand: Hands
+) -> None:
+    for mounted in serve(tmp_path, CONFIGS["patient"], ("alice", "bob", "lena")):
+        desk, bob = sit_down(mounted, request), hand()
+        desk.claim("alice", "hello")
+        line = f"write {desk.address('hello')} wait=600 lease=600\n".encode()
+        bob.send("write whole", mounted.mountpoint / "bob/.makfs/claim", line)
+        desk.wait_for("bob")
+        mounted.stop(signal.SIGKILL)
+        with pytest.raises(OSError, match=r"."):
+            bob.answer()
+        subprocess.run(["fusermount3", "-uz", "--", str(mounted.mountpoint)], check=True)
+        mounted.start()
+        assert desk.waiting() == ["bob"]
+        desk.ask(Release("alice"))
+        assert [row[:2] for row in desk.grants()] == [("bob", "words.py::hello")]
+        assert f"you hold write on {desk.address('hello')} now" in desk.why("bob")
         leave(desk)
 
 

@@ -105,7 +105,9 @@ class SmallLocks:
             self.waiting.remove(row)
             self.left_queue.set()
 
-    def release(self, agent: str, addresses: Sequence[str] | None) -> Sequence[LockRow]:
+    def release(
+        self, agent: str, addresses: Sequence[str] | None, *, keep_read: bool = False
+    ) -> Sequence[LockRow]:
         return self._end(self._found(agent, addresses))
 
     def renew(

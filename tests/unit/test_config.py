@@ -100,6 +100,8 @@ def test_values_arrive_in_the_keys_own_type() -> None:
         ("write = 1", "write is a table; accepted: [write] and keys below it"),
         ("[agent.alice]\npolice = 'merge'", "police is unknown; did you mean policy?"),
         ("[agent.alice]", '[agent."alice"]: says nothing; accepted: the keys policy, role, reads'),
+        ("[agent.alice]\npriority = 10", "accepted: a whole number of steps from -9 to 9"),
+        ("[agent.alice]\npriority = 1.5", "1.5 is not accepted"),
         ("[path.a]", '[path."a"]: says nothing; accepted: the key on_write'),
         ("[agent.alice]\nrole = 1", "1 is not accepted; accepted: a name in quotes"),
         ("[agent.alice]\nreads = 'x'", 'accepted: one of "newest", "locked"'),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from makfs.engine.commands import ClaimLine, parse_claim, parse_release
+from makfs.engine.commands import ClaimLine, ReleaseLine, parse_claim, parse_release
 from makfs.locks import BadClaim
 
 
@@ -47,11 +47,18 @@ def test_bad_claim_says_what_is_wrong_and_what_is_accepted(line: str, sentence: 
 
 
 def test_release_is_addresses_or_everything() -> None:
-    assert parse_release("a.py 'b c.py::f'") == ("a.py", "b c.py::f")
-    assert parse_release(" * ") is None
-    assert parse_release("all") is None
-    assert parse_release("all a.py") == ("all", "a.py")
+    assert parse_release("a.py 'b c.py::f'") == ReleaseLine(("a.py", "b c.py::f"))
+    assert parse_release(" * ") == parse_release("all") == ReleaseLine(None)
+    assert parse_release("all a.py") == ReleaseLine(("all", "a.py"))
+    assert parse_release("keep=read a.py") == ReleaseLine(("a.py",), keep_read=True)
+    assert parse_release("all keep=read") == ReleaseLine(None, keep_read=True)
     with pytest.raises(BadClaim, match="stands alone"):
         parse_release("* a.py")
     with pytest.raises(BadClaim, match="quote as for a shell"):
         parse_release('"a.py')
+
+
+@pytest.mark.parametrize("line", ["a.py keep=write", "keep=", "a.py keep=read keep=read", "keep=read"])
+def test_bad_release_says_what_is_accepted(line: str) -> None:
+    with pytest.raises(BadClaim, match=r"accepted.*keep=read|keep=read is, once"):
+        parse_release(line)
