@@ -21,7 +21,7 @@ from makfs.engine.api import KernelApi, LockRow
 from makfs.errors import Busy, MakfsError
 from makfs.ids import AgentId, Seq
 from makfs.names import agent_id
-from makfs.wire import verbs
+from makfs.wire import mailverbs, verbs
 from makfs.wire.errors import WireError
 from makfs.wire.frames import (
     MAX_REPLY_BYTES,
@@ -38,6 +38,7 @@ from makfs.wire.place import SOCKET_NAME
 from makfs.wire.runs import RunPlan
 from makfs.wire.values import from_json, to_json
 from makfsd.asking import ask_of_history, ask_of_marks, limited
+from makfsd.mailing import ask_of_mail
 from makfsd.runverbs import RunsApi, ask_of_runs
 
 MAX_CONNECTIONS = 64
@@ -182,7 +183,7 @@ class _Connection:
     async def _carry_out(self, request_id: int, verb: verbs.Verb) -> object:
         if isinstance(verb, verbs.OfRuns):
             return ask_of_runs(self._desk.runs, verb)
-        if not isinstance(verb, verbs.Long):
+        if not isinstance(verb, verbs.Long | mailverbs.OfMail):
             return _ask(self._desk.kernel, verb)
         answer: object = None
         problem: Exception | None = None
@@ -197,6 +198,8 @@ class _Connection:
                         answer = await self._tasks.start(self._hold, verb)
                     elif isinstance(verb, verbs.RunBegin):
                         answer = await self._tasks.start(self._host, verb)
+                    elif isinstance(verb, mailverbs.OfMail):
+                        answer = await ask_of_mail(self._desk.kernel, verb)
                     else:
                         answer = await _ask_and_wait(self._desk, verb, teller)
                 except Exception as error:  # noqa: BLE001 - carried past the nursery, which would wrap it

@@ -42,6 +42,7 @@ COMMANDS = {
     "kill": "runs:kill",
     "wait": "runs:wait",
     "rm": "runs:rm",
+    "events": "happenings:events",
     "undo": "undoing:undo",
     "restore": "undoing:restore",
     "replay": "replaying:replay",

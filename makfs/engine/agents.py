@@ -60,6 +60,8 @@ class Agents:
         view.role = None if rule is None else Role(rule)
         self.by_name[name] = view
         (self.core.views if view.stand is None else self.core.standing)[number] = view
+        told = {"isolation": "live" if view.stand is None else "snapshot", "on_write": view.policy.value}
+        self.core.store.events.record("agent-added", agent, time.time_ns(), told)
         return view
 
     def _lay(self, view: View, isolation: Isolation | None) -> None:
@@ -103,6 +105,7 @@ class Agents:
         for inode in list(view.by_path.values()):
             inode.staging = None
             view.orphan(inode)
+        self.core.store.events.record("agent-removed", view.agent, time.time_ns(), {})
         return view
 
     def lookup(self, name: str) -> Found | None:

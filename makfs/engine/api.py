@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from makfs.engine.historyapi import HistoryApi
+from makfs.engine.newsapi import NewsApi
 from makfs.ids import AgentId, RepoPath, Seq
 from makfs.store.model import Collected, Commit, CommitDetail, LogQuery, Refusal
 
@@ -144,6 +145,11 @@ class KernelApi(Protocol):
     @property
     def history(self) -> HistoryApi:
         """Return the verbs that read history."""
+        ...
+
+    @property
+    def news(self) -> NewsApi:
+        """Return what happened: to be recorded, and to be read."""
         ...
 
     def status(self) -> KernelStatus: ...

@@ -11,6 +11,7 @@ from makfs.config import Config
 from makfs.engine.api import Progress
 from makfs.engine.backing import STATE_DIR
 from makfs.errors import Busy, NotFound
+from makfs.ids import PERSON
 from makfs.store.connection import FILE_NAME
 from makfs.store.mending import mend
 from makfs.store.model import Collected
@@ -42,6 +43,9 @@ async def collect(
                 what = next(steps)
             except StopIteration as end:
                 done: Collected = end.value
+                if not dry_run:
+                    told = {"cut": done.cut, "freed_bytes": done.freed_bytes}
+                    store.events.record("gc", PERSON, time.time_ns(), told)
                 return done
             count += 1
             progress(what, count, 0)

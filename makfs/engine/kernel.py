@@ -43,6 +43,7 @@ from makfs.engine.inodes import InodeTable
 from makfs.engine.keeping import collect, cut_sentence
 from makfs.engine.locking import Locks
 from makfs.engine.names import Names
+from makfs.engine.news import News
 from makfs.engine.nodes import head_source
 from makfs.engine.publishing import Publishing
 from makfs.engine.recover import recover
@@ -69,6 +70,7 @@ class Kernel:
         self.names = Names(core, self.corridor)
         self.agents = Agents(core)
         self.claims = Claims(core, self.agents.by_name)
+        self.news = News(core.store)
         self.history = History(core, self._drop_entries)
         core.locks.tell = self._tell
         self.warnings: list[str] = []
@@ -103,6 +105,7 @@ class Kernel:
         core.next_uid = store.next_node_uid()
         core.started_ns = time.time_ns()
         kernel = cls(core, mountpoint, recover(core))
+        kernel.news.tell("mounted", mountpoint=str(mountpoint), pid=os.getpid(), version=__version__)
         for name in agents:
             kernel.agents.add(name)
         return kernel
@@ -144,6 +147,7 @@ class Kernel:
         if self.outbox is not None:
             self.outbox.close()
         self.corridor.through.settle()
+        self.news.tell("unmounted", pid=os.getpid())
         self.core.store.close()
 
     async def drain(self, timeout_s: float) -> Sequence[RepoPath]:

@@ -16,6 +16,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import trio
 
@@ -42,6 +43,7 @@ from makfs.locks.recorded import RecordedTable
 from makfs.locks.rows import Row, grant_row, waiter_rows
 from makfs.locks.values import listed, shown
 from makfs.settings import OnWrite
+from makfs.store.happened import MOST_NAMED
 from makfs.store.protocol import Store
 
 TIED_LEASE_NS = 30_000_000_000  # of what a connection holds, renewed while it lives
@@ -51,6 +53,13 @@ _SECOND = 1_000_000_000
 _OVER = frozenset({What.PROMOTED, What.GAVE_UP, What.CANCELLED})
 _ENDED = frozenset({What.RELEASED, What.EXPIRED})
 _STRONGER = frozenset({Mode.X, Mode.SIX})  # than read
+
+TOLD = {
+    What.GRANTED: "lock-granted", What.PROMOTED: "lock-granted", What.QUEUED: "lock-waiting",
+    What.RELEASED: "lock-released", What.EXPIRED: "lock-expired", What.GAVE_UP: "lock-refused",
+    What.CANCELLED: "lock-cancelled",
+}  # fmt: skip
+"""What is recorded among what happened, and as which kind of event."""
 
 Tell = Callable[[AgentId, str], None]
 
@@ -143,6 +152,10 @@ class Locks:
             while_active=while_active,
         )  # fmt: skip
         self._happened(decision.events)
+        if decision.cycle:
+            ring = [f"{each.agent} waits for {each.grant.agent}: {each.claim}" for each in decision.cycle]
+            told = {"claims": _told_claims(decision.claims), "ring": ring}
+            self._store.events.record("deadlock", agent, time.time_ns(), told)
         return decision
 
     @staticmethod
@@ -375,6 +388,8 @@ class Locks:
         waiters: list[Row] = []
         left: list[int] = []
         for event in events:
+            if (kind := TOLD.get(event.what)) is not None:
+                self._record(kind, event)
             if event.what is What.REFUSED:
                 continue
             if event.what in _ENDED:
@@ -394,6 +409,25 @@ class Locks:
                 left.append(waiter.ticket)
                 self._over(event, waiter)
         self._keep(grants, gone, waiters, left)
+
+    def _record(self, kind: str, event: Event) -> None:
+        """Record what the table did among what happened; a lease that only goes on is no news."""
+        grants, waiter = event.grants, event.waiter
+        if event.what is What.GRANTED:
+            grants = tuple(grant for grant in grants if grant.since_ns == event.now_ns)
+            if not grants:
+                return
+        fields: dict[str, Any] = {}
+        if grants:
+            fields = {
+                "claims": _told_claims([grant.claim for grant in grants]), "explicit": grants[0].while_active,
+                "fence": grants[-1].fence,
+            }  # fmt: skip
+        elif waiter is not None:
+            fields = {"claims": _told_claims(waiter.claims), "explicit": waiter.while_active}
+        if waiter is not None and event.what is not What.QUEUED:
+            fields["waited_s"] = round((event.now_ns - waiter.arrived_ns) / _SECOND, 3)
+        self._store.events.record(kind, event.agent, event.now_ns, fields)
 
     def _keep(
         self, grants: list[Row], gone: list[tuple[str, str]], waiters: list[Row], left: list[int]
@@ -420,6 +454,10 @@ class Locks:
             self._kept_until.pop((grant.agent, grant.address), None)
             if grant.while_active:
                 self.tell(grant.agent, reasons.ended(grant))
+
+
+def _told_claims(claims: Sequence[Claim]) -> list[dict[str, str]]:
+    return [{"address": each.address, "mode": each.mode.word} for each in claims[:MOST_NAMED]]
 
 
 def _listed(claims: Sequence[Claim]) -> str:

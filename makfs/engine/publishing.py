@@ -12,6 +12,7 @@ import signal
 import stat
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,7 @@ from makfs.engine.together import Thing, Together, past_thing
 from makfs.engine.views import Stand, View
 from makfs.errors import Busy, NotFound
 from makfs.ids import RepoPath, Seq
+from makfs.store.happened import MOST_NAMED
 from makfs.store.model import FileKind, LogQuery
 
 _TOOL = Writer(0, "makfs")
@@ -77,20 +79,23 @@ class Publishing:
         gate = self._core.config.publish.gate
         async with stand.busy:
             if gate and changed_paths(self._core, view):
-                return await self._gated(view, stand, gate)
-            return await self._do(view, lambda effects: self._publish(view, stand, effects))
+                return self._told("published", view, await self._gated(view, stand, gate))
+            done = await self._do(view, lambda effects: self._publish(view, stand, effects))
+            return self._told("published", view, done)
 
     async def refresh(self, agent: str) -> Published:
         """Stand at head, keeping what the view changed, merged. Raises NotFound, and Busy for any clash."""
         view, stand = self._view(agent)
         async with stand.busy:
-            return await self._do(view, lambda effects: self._refresh(view, stand, effects))
+            done = await self._do(view, lambda effects: self._refresh(view, stand, effects))
+            return self._told("refreshed", view, done)
 
     async def discard(self, agent: str) -> Published:
         """Drop all that the view changed, and what git did in it; stand at head. Raises NotFound, Busy."""
         view, stand = self._view(agent)
         async with stand.busy:
-            return await self._do(view, lambda effects: self._discard(view, stand, effects))
+            done = await self._do(view, lambda effects: self._discard(view, stand, effects))
+            return self._told("discarded", view, done)
 
     def state(self, view: View, stand: Stand) -> State:
         """Return how far behind a view is, what it changed and which nodes would clash. Cost: reads those."""
@@ -101,6 +106,15 @@ class Publishing:
             plan = make_plan(core, view, lambda path: past_thing(core, path, core.store.head))
             conflicts = [address for clash in plan.clashes for address in clash.addresses]
         return State(int(core.store.head - stand.at), tuple(changed), tuple(dict.fromkeys(conflicts)))
+
+    def _told(self, kind: str, view: View, done: Published) -> Published:
+        """Record it among what happened."""
+        told = {
+            "seq": done.seq, "stands_at": done.at,
+            "paths": done.paths[:MOST_NAMED], "paths_total": len(done.paths),
+        }  # fmt: skip
+        self._core.store.events.record(kind, view.agent, time.time_ns(), told)
+        return done
 
     # ---- what they share
 

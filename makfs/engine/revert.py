@@ -1,5 +1,6 @@
 """The verbs that go back: undo commits, restore paths. Each is one new commit."""
 
+import time
 from collections.abc import Callable, Sequence
 
 from makfs.engine.api import Reverted
@@ -13,6 +14,7 @@ from makfs.engine.undo import plan_undo
 from makfs.engine.views import View
 from makfs.errors import Busy, NotFound
 from makfs.ids import PERSON, AgentId, RepoPath, Seq
+from makfs.store.happened import MOST_NAMED
 from makfs.store.model import LogQuery
 
 _TOOL = Writer(0, "makfs")
@@ -103,7 +105,12 @@ class Revert:
                 if isinstance(lacking, Held) and locks.patient:
                     raise
                 raise Busy(f"Nothing was changed. {locks.verdict or lacking}") from None
-            return Reverted(seq, tuple(RepoPath(want.path) for want in wants))
+            paths = tuple(RepoPath(want.path) for want in wants)
+            if seq is not None:
+                told = {"seq": seq, "what": note, "paths": paths[:MOST_NAMED], "paths_total": len(paths)}
+                kind = "undone" if note.startswith("undo") else "restored"
+                self._core.store.events.record(kind, view.agent, time.time_ns(), told)
+            return Reverted(seq, paths)
 
         return await self._fs.patience.carry_out(view, work, self._fs.patience.wait_s)
 

@@ -63,7 +63,7 @@ def log(connection: sqlite3.Connection, query: LogQuery) -> list[Commit]:
         where, values = _where(query)
         sql = f"{LOG_SQL} WHERE {where} ORDER BY j.seq DESC LIMIT ?"
         rows = connection.execute(sql, (*values, query.limit)).fetchall()
-    return [_commit(connection, row) for row in rows]
+    return [commit_in(connection, row) for row in rows]
 
 
 def _where(query: LogQuery, *, before: bool = True) -> tuple[str, list[object]]:
@@ -129,10 +129,11 @@ def _of_large_folder(connection: sqlite3.Connection, query: LogQuery, path: Repo
 def commit_of(connection: sqlite3.Connection, seq: Seq) -> Commit | None:
     """Return one commit, or None."""
     row = connection.execute(f"{LOG_SQL} WHERE j.seq = ?", (seq,)).fetchone()
-    return None if row is None else _commit(connection, row)
+    return None if row is None else commit_in(connection, row)
 
 
-def _commit(connection: sqlite3.Connection, row: Row) -> Commit:
+def commit_in(connection: sqlite3.Connection, row: Row) -> Commit:
+    """Return the commit in a row of `LOG_SQL`."""
     seq, agent, time_ns, program, pid, note, nodes_changed = row
     paths = tuple(join_path(*pair) for pair in connection.execute(PATHS_SQL, (seq,)))
     addresses = tuple(words(key) for (key,) in connection.execute(ADDRESSES_SQL, (seq,)))
@@ -157,7 +158,7 @@ def detail(connection: sqlite3.Connection, seq: Seq) -> CommitDetail | None:
         if was_merged:
             merged.add(path)
     edits = tuple(edit_of(row) for row in connection.execute(EDITS_SQL, (seq,)))
-    return CommitDetail(_commit(connection, row), tuple(files), edits, moved, frozenset(merged))
+    return CommitDetail(commit_in(connection, row), tuple(files), edits, moved, frozenset(merged))
 
 
 def edit_of(row: Row) -> NodeEdit:

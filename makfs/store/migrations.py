@@ -88,11 +88,56 @@ def _add_is_whole(database: Database) -> None:
     database.conn.execute("ALTER TABLE refusal ADD COLUMN is_whole INTEGER NOT NULL DEFAULT 1")
 
 
+def _add_events_and_messages(database: Database) -> None:
+    for sql in (
+        """CREATE TABLE event (
+            seq INTEGER NOT NULL,
+            place INTEGER NOT NULL,
+            time_ns INTEGER NOT NULL,
+            kind TEXT NOT NULL,
+            agent ANY NOT NULL,
+            fields TEXT NOT NULL,
+            PRIMARY KEY (seq, place)
+        ) STRICT, WITHOUT ROWID""",
+        """CREATE TABLE message (
+            id INTEGER PRIMARY KEY,
+            time_ns INTEGER NOT NULL,
+            sender TEXT NOT NULL,
+            recipients TEXT NOT NULL,
+            priority INTEGER NOT NULL CHECK (priority BETWEEN 0 AND 2),
+            re INTEGER NOT NULL,
+            answer_by_ns INTEGER NOT NULL,
+            body BLOB NOT NULL
+        ) STRICT""",
+        """CREATE TABLE delivery (
+            message INTEGER NOT NULL REFERENCES message,
+            agent TEXT NOT NULL,
+            acknowledged_ns INTEGER NOT NULL,
+            PRIMARY KEY (message, agent)
+        ) STRICT, WITHOUT ROWID""",
+        "CREATE INDEX delivery_unread ON delivery (agent, message) WHERE acknowledged_ns = 0",
+        """CREATE TABLE artifact (
+            name TEXT NOT NULL,
+            version INTEGER NOT NULL,
+            agent TEXT NOT NULL,
+            time_ns INTEGER NOT NULL,
+            hash BLOB NOT NULL,
+            size_bytes INTEGER NOT NULL,
+            bytes BLOB NOT NULL,
+            PRIMARY KEY (name, version)
+        ) STRICT""",
+    ):
+        database.conn.execute(sql)
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     Migration(2, "locks are kept", _add_locks),
     Migration(3, "commits have names, and are found by time and program", _add_marks),
     Migration(4, "what the lock table was asked is kept for a time", _add_lock_events),
     Migration(5, "refusals tell whether the write had ended", _add_is_whole),
+    Migration(
+        6, "what happened beside commits, messages and shared artifacts are kept", _add_events_and_messages
+    ),
 )
 """Version 1 is the first; steps 2, 3 ... stand here."""
 

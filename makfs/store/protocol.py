@@ -1,12 +1,13 @@
 """What the rooms above ask of a store. Nothing above `store/` may know which one it is."""
 
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import Any, Protocol
 
 from makfs.ids import AgentId, NodeUid, RepoPath, Seq
 from makfs.locks.recorded import Call
 from makfs.locks.rows import Row, Rows
+from makfs.store.happened import HappenedPage, Position
 from makfs.store.model import (
     Collected,
     Commit,
@@ -25,12 +26,37 @@ from makfs.store.model import (
 )
 
 
+class Events(Protocol):
+    """What happened beside commits, in one order with them (`makfs.store.events`)."""
+
+    news: Callable[[], None] | None  # called when there may be more to read, by the daemon's own thread
+
+    @property
+    def newest(self) -> Position:
+        """Return the position of the newest event or commit."""
+        ...
+
+    @property
+    def is_lazy(self) -> bool:
+        """Tell whether something is not written yet."""
+        ...
+
+    def record(self, kind: str, agent: str, time_ns: int, fields: Mapping[str, Any]) -> None:
+        """Keep what has happened, with the next transaction. Cost: a list's append."""
+        ...
+
+
 class Store(Protocol):
     """The journal and all texts. One writer: the daemon. Every method is synchronous and short."""
 
     @property
     def head(self) -> Seq:
         """Return the newest commit's number, 0 for an empty journal."""
+        ...
+
+    @property
+    def events(self) -> Events:
+        """Return what happened beside commits."""
         ...
 
     def commit(self, draft: CommitDraft) -> tuple[Commit, tuple[Effect, ...]]:
@@ -226,6 +252,14 @@ class Reader(Protocol):
 
     def log(self, query: LogQuery) -> Sequence[Commit]:
         """Return commits, newest first."""
+        ...
+
+    def happened(self, since: Position, upto: Position) -> HappenedPage:
+        """Return what happened after `since`, up to and with `upto`, at most some hundred."""
+        ...
+
+    def position_of_time(self, time_ns: int) -> Position:
+        """Return the position after which everything since a wall-clock time stands."""
         ...
 
     def commit(self, seq: Seq) -> Commit:

@@ -12,8 +12,9 @@ from typing import Self
 
 from makfs.errors import StoreError
 from makfs.ids import NodeUid, RepoPath, Seq
-from makfs.store import history, reading
+from makfs.store import events, history, reading
 from makfs.store.connection import connect, store_error, translated
+from makfs.store.happened import HappenedPage, Position
 from makfs.store.keys import join_path, split_path, words
 from makfs.store.model import Commit, CommitDetail, LogQuery, NodeEdit, NodeIds, NodeText, Revision, Stretch
 from makfs.store.packing import unpack_nodes, unpack_text
@@ -105,6 +106,16 @@ class SqliteReader:
     def log(self, query: LogQuery) -> Sequence[Commit]:
         """Return commits, newest first."""
         return history.log(self._connection, query)
+
+    @translated
+    def happened(self, since: Position, upto: Position) -> HappenedPage:
+        """Return what happened after `since`, up to and with `upto`, at most some hundred."""
+        return events.page(self._connection, since, upto)
+
+    @translated
+    def position_of_time(self, time_ns: int) -> Position:
+        """Return the position after which everything since a wall-clock time stands."""
+        return events.position_of_time(self._connection, time_ns)
 
     @translated
     def commit(self, seq: Seq) -> Commit:

@@ -72,6 +72,7 @@ class Collection:
                 yield "cutting"
             yield from self._revisions(connection)
             yield from self._edits(connection)
+            yield from self._events(connection)
             if not self.dry_run:
                 yield from self._texts(connection)
                 self.done.freed_bytes = self._free_bytes(connection) - free
@@ -137,6 +138,13 @@ class Collection:
             self._write(connection, "DELETE FROM edit WHERE seq = ? AND place = ?", rows)
             self.done.edits += len(rows)
             yield "edits"
+
+    def _events(self, connection: sqlite3.Connection) -> Iterator[str]:
+        """Remove what happened before the commit of the cut."""
+        sql = "SELECT seq, place FROM event WHERE seq < ? LIMIT ?"
+        while not self.dry_run and (rows := connection.execute(sql, (self.cut, _TEXTS)).fetchall()):
+            self._write(connection, "DELETE FROM event WHERE seq = ? AND place = ?", rows)
+            yield "events"
 
     # ---- texts
 

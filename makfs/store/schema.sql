@@ -1,4 +1,4 @@
--- The store of one repository, version 5. SQLite 3.37 or newer (STRICT), WAL, application_id 'makf'.
+-- The store of one repository, version 6. SQLite 3.37 or newer (STRICT), WAL, application_id 'makf'.
 --
 -- The invariants J1-J7 are spelled out in makfs/store/model.py; checking.py reads them all back.
 --
@@ -158,6 +158,52 @@ CREATE TABLE lock_event (
     agent     ANY NOT NULL,         -- '' if of nobody
     arguments TEXT NOT NULL,        -- JSON object, ASCII
     outcome   ANY NOT NULL          -- words for people and a hash of the whole answer; '' of 'start'
+) STRICT;
+
+-- What happened beside commits, in one order with them (H1): after commit `seq` and before the next.
+-- Written with some later transaction, or that of what it tells of: a crash forgets the newest, and nobody
+-- has seen those. The newest 100,000 are kept; '@events_forgotten' in meta is the last that is gone.
+CREATE TABLE event (
+    seq     INTEGER NOT NULL,      -- newest commit when it happened; 0: none yet
+    place   INTEGER NOT NULL,      -- order among those of one seq, from 1, with gaps
+    time_ns INTEGER NOT NULL,
+    kind    TEXT NOT NULL,         -- docs/events.md lists them
+    agent   ANY NOT NULL,          -- '' if of nobody
+    fields  TEXT NOT NULL,         -- JSON object, ASCII; never the body of a message
+    PRIMARY KEY (seq, place)
+) STRICT, WITHOUT ROWID;
+
+-- Messages (K1). Ids are never used again: '@message' in meta is the newest given out.
+CREATE TABLE message (
+    id           INTEGER PRIMARY KEY,
+    time_ns      INTEGER NOT NULL,
+    sender       TEXT NOT NULL,    -- an agent, or 'makfs': a person
+    recipients   TEXT NOT NULL,    -- JSON list of agents, as it was sent
+    priority     INTEGER NOT NULL CHECK (priority BETWEEN 0 AND 2), -- 0 low, 1 normal, 2 high
+    re           INTEGER NOT NULL, -- id of the message that this one answers, 0: none
+    answer_by_ns INTEGER NOT NULL, -- until when somebody waits for an answer, 0: nobody does
+    body         BLOB NOT NULL     -- UTF-8
+) STRICT;
+
+-- To whom a message went, and who has acknowledged it.
+CREATE TABLE delivery (
+    message         INTEGER NOT NULL REFERENCES message,
+    agent           TEXT NOT NULL,
+    acknowledged_ns INTEGER NOT NULL, -- 0: not yet, and the message is in the agent's inbox
+    PRIMARY KEY (message, agent)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX delivery_unread ON delivery (agent, message) WHERE acknowledged_ns = 0;
+
+-- Artifacts shared by name: the newest versions of each.
+CREATE TABLE artifact (
+    name       TEXT NOT NULL,
+    version    INTEGER NOT NULL,   -- 1, 2, 3 ... of one name
+    agent      TEXT NOT NULL,      -- who shared it
+    time_ns    INTEGER NOT NULL,
+    hash       BLOB NOT NULL,      -- of `bytes`; two versions that follow each other differ
+    size_bytes INTEGER NOT NULL,
+    bytes      BLOB NOT NULL,
+    PRIMARY KEY (name, version)
 ) STRICT;
 
 -- Names that people gave to commits (J7).

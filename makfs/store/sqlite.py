@@ -14,14 +14,14 @@ from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from makfs.errors import NotKept
 from makfs.ids import AgentId, NodeUid, RepoPath, Seq
 from makfs.locks.recorded import Call
 from makfs.locks.rows import Row, Rows
-from makfs.store import history, marks, reading, retention
-from makfs.store import refusals as refused
+from makfs.store import history, reading, retention
+from makfs.store.beside import Beside
 from makfs.store.checking import Progress, check_file
 from makfs.store.connection import FILE_NAME, open_database, store_error, suppress_full, translated
+from makfs.store.events import EventLog
 from makfs.store.keys import name_key, words, words_key
 from makfs.store.lockevents import LockEvents
 from makfs.store.locks import KeptLocks
@@ -32,10 +32,8 @@ from makfs.store.model import (
     CommitDraft,
     Effect,
     LogQuery,
-    Mark,
     NodeText,
     Problem,
-    Refusal,
     Revision,
 )
 from makfs.store.reader import SqliteReader
@@ -43,7 +41,7 @@ from makfs.store.wal import Log
 from makfs.store.writing import Batch, Memory, read_marks
 
 
-class SqliteStore:
+class SqliteStore(Beside):
     """The journal and all texts of one repository. Implements `Store`; every method may raise StoreError."""
 
     def __init__(self, directory: Path, *, large_bytes: int) -> None:
@@ -57,7 +55,7 @@ class SqliteStore:
         self._database = open_database(directory)
         self._connection: sqlite3.Connection = self._database.conn
         try:
-            self._memory, self._locks, self._lock_events = self._remember()
+            self._memory, self._locks, self._lock_events, self.events = self._remember()
         except BaseException:
             self._database.close()
             raise
@@ -72,28 +70,33 @@ class SqliteStore:
         return cls(directory, large_bytes=large_bytes)
 
     @translated
-    def _remember(self) -> tuple[Memory, KeptLocks, LockEvents]:
-        connection = self._connection
-        return Memory(read_marks(connection)), KeptLocks(connection), LockEvents(connection)
+    def _remember(self) -> tuple[Memory, KeptLocks, LockEvents, EventLog]:
+        connection, memory = self._connection, Memory(read_marks(self._connection))
+        events = EventLog(connection, lambda: memory.marks.head, self.write_lazies)
+        return memory, KeptLocks(connection), LockEvents(connection), events
 
     @contextmanager
     def _transaction(self, *, everything: bool = False) -> Generator[Batch]:
         """Run one write transaction, whole or not at all, here and on the disk (S1)."""
         batch = Batch.begin(self._connection, self._memory, self._large_bytes)
         self._connection.execute("BEGIN IMMEDIATE")
+        self.events.begin()
         try:
             yield batch
             self._write_lazies()
             self._lock_events.write(self._connection, everything=everything)
+            self.events.write(self._connection, everything=everything)
             self._connection.execute("COMMIT")
         except BaseException:
             with suppress(sqlite3.Error):  # some errors have rolled back already
                 self._connection.execute("ROLLBACK")
+            self.events.failed()
             raise
         self._unsynced = True
         self._memory.adopt(batch)
         self._locks.written()
         self._lock_events.written()
+        self.events.written()
         self._done.clear()
         self._changed_exceptions.clear()
 
@@ -112,7 +115,8 @@ class SqliteStore:
                 )
 
     def _run_lazies(self) -> None:
-        if self._done or self._changed_exceptions or self._locks.is_lazy or self._lock_events.is_lazy:
+        lazy = (self._locks, self._lock_events, self.events)
+        if self._done or self._changed_exceptions or any(each.is_lazy for each in lazy):
             with self._transaction(everything=True):
                 pass
 
@@ -248,47 +252,6 @@ class SqliteStore:
     def reader(self) -> SqliteReader:
         """Return what reads history in a worker thread; use it with `with`."""
         return SqliteReader(self.file)
-
-    @translated
-    def marks(self) -> Sequence[Mark]:
-        """Return all marks, in the order of their names."""
-        return marks.marks(self._connection)
-
-    @translated
-    def mark(self, name: str) -> Mark | None:
-        """Return one mark, or None."""
-        return marks.mark(self._connection, name)
-
-    @translated
-    def set_mark(self, mark: Mark) -> None:
-        """Keep a mark (J7). Durable like a commit."""
-        assert 0 <= mark.seq <= self.head, "J7: a mark names a commit"
-        if not reading.is_kept(self._connection, mark.seq):
-            raise NotKept(reading.cut_sentence(self._connection, mark.seq, "The tree"))
-        with self._transaction():
-            marks.set_mark(self._connection, mark)
-
-    @translated
-    def delete_mark(self, name: str) -> None:
-        """Forget a mark. Durable like a commit."""
-        with self._transaction():
-            marks.delete_mark(self._connection, name)
-
-    @translated
-    def refuse(self, refusal: Refusal) -> int:
-        """Keep a refused write; return its number. Durable like a commit."""
-        with self._transaction():
-            return refused.keep_refusal(self._connection, refusal)
-
-    @translated
-    def refusals(self, agent: AgentId | None = None, limit: int = 100) -> Sequence[Refusal]:
-        """Return refusals, newest first, without their bytes."""
-        return refused.refusals(self._connection, agent, limit)
-
-    @translated
-    def refusal(self, number: int) -> Refusal | None:
-        """Return one refusal whole, or None."""
-        return refused.refusal(self._connection, number)
 
     # -- small things
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, get_args
 
 from makfs.wire.frames import Request
+from makfs.wire.mailverbs import OfMail
 from makfs.wire.values import to_json
 
 MAX_LIST = 1000
@@ -388,10 +389,10 @@ Long = (
 )  # fmt: skip
 """These may wait; cancelled when the client goes away."""
 
-Verb = Quick | OfRuns | Long
+Verb = Quick | OfRuns | OfMail | Long
 
 VERBS: dict[str, type[Verb]] = {
-    each.verb: each for each in (*get_args(Quick), *get_args(OfRuns), *get_args(Long))
+    each.verb: each for each in (*get_args(Quick), *get_args(OfRuns), OfMail, *get_args(Long))
 }
 
 

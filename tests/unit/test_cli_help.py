@@ -53,6 +53,7 @@ Commands:
   kill        Send runs a signal
   wait        Wait for the end of runs
   rm          Remove the records of runs
+  events      Tell what happened, a line of JSON each; follow with -f
   undo        Take commits back, keeping later work
   restore     Make a path what it was after a commit
   replay      Rebuild the tree from the journal

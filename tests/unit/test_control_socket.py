@@ -26,6 +26,7 @@ from makfs.wire import verbs
 from makfs.wire.place import SOCKET_NAME, STATE_DIR
 from tests.unit.small_history import SmallHistory
 from tests.unit.small_locks import SmallLocks
+from tests.unit.small_news import small_news
 
 
 class SmallKernel(SmallLocks):
@@ -36,6 +37,7 @@ class SmallKernel(SmallLocks):
         self.agents: list[AgentStatus] = []
         self.queries: list[LogQuery] = []
         self.past = SmallHistory()
+        self.news = small_news()
         self.check_started = trio.Event()
         self.check_cancelled = trio.Event()
         self.hold_check = False
