@@ -6,6 +6,7 @@ from makfs.errors import BadName
 from makfs.ids import EXTERNAL, PERSON, AgentId
 
 MAX_NAME = 64
+MAX_TASK = 100
 _TAKEN: dict[str, str] = {
     EXTERNAL: "it stands for edits made directly in the repository",
     PERSON: "it stands for the commands of people",
@@ -39,6 +40,15 @@ def mark_name(text: str) -> str:
             "letters A-Z and a-z, digits, '_', '-' and inner dots."
         )
     return text
+
+
+def task_name(text: str) -> str:
+    """Return `text` as the name of a task, "" for none, without spaces around it. Raises BadName."""
+    name = text.strip()
+    if name.isprintable() and len(name) <= MAX_TASK:
+        return name
+    why = f"it has {len(name)} characters" if name.isprintable() else "it has what cannot be printed in it"
+    raise BadName(f"{name[:MAX_TASK]!a} cannot name a task: {why}; a name is one line of up to {MAX_TASK}.")
 
 
 def _objection(text: str) -> str | None:

@@ -31,12 +31,12 @@ log = logging.getLogger("makfsd")
 def load_rooms() -> Rooms:
     """Return the real rooms. Imported late: options and places are checked without them."""
     from makfs import vfs
-    from makfs.engine import kernel
+    from makfs.engine import fsck, kernel
 
     return Rooms(
         open_kernel=kernel.Kernel.open,
         serve_mount=vfs.serve,
-        check_store=kernel.check_store,
+        check_store=fsck.check_repository,
     )
 
 

@@ -16,8 +16,10 @@ def limited(limit: int) -> int:
     return limit
 
 
-def ask_of_marks(kernel: KernelApi, verb: verbs.SeqOf | verbs.Marks | verbs.SetMark) -> object:
-    """Carry out a verb that does not wait."""
+def ask_of_names(
+    kernel: KernelApi, verb: verbs.SeqOf | verbs.Marks | verbs.SetMark | verbs.Task | verbs.SetTask
+) -> object:
+    """Carry out a verb about the names of commits and tasks."""
     match verb:
         case verbs.SeqOf(at):
             return kernel.history.seq_of(at)
@@ -25,6 +27,10 @@ def ask_of_marks(kernel: KernelApi, verb: verbs.SeqOf | verbs.Marks | verbs.SetM
             return kernel.history.marks()
         case verbs.SetMark(name, at):
             return kernel.history.set_mark(name, at)
+        case verbs.Task(agent):
+            return kernel.tasks.task(agent)
+        case verbs.SetTask(agent, task):
+            return kernel.tasks.set(agent, task)
         case _:
             assert_never(verb)
 
@@ -63,4 +69,5 @@ def _query(verb: verbs.Log) -> LogQuery:
         program=verb.program,
         since_ns=verb.since_ns,
         until_ns=verb.until_ns,
+        task=verb.task,
     )

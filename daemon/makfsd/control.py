@@ -17,7 +17,7 @@ from typing import assert_never
 
 import trio
 
-from makfs.engine.api import KernelApi, LockRow
+from makfs.engine.api import KernelApi, LockRow, Undoing
 from makfs.errors import Busy, MakfsError
 from makfs.ids import AgentId, Seq
 from makfs.names import agent_id
@@ -37,7 +37,7 @@ from makfs.wire.frames import (
 from makfs.wire.place import SOCKET_NAME
 from makfs.wire.runs import RunPlan
 from makfs.wire.values import from_json, to_json
-from makfsd.asking import ask_of_history, ask_of_marks, limited
+from makfsd.asking import ask_of_history, ask_of_names, limited
 from makfsd.mailing import ask_of_mail
 from makfsd.runverbs import RunsApi, ask_of_runs
 
@@ -319,8 +319,8 @@ def _ask(kernel: KernelApi, verb: verbs.Quick) -> object:
             return kernel.add_agent(agent_id(name), policy, isolation)
         case verbs.Nodes(path):
             return kernel.nodes(path)
-        case verbs.SeqOf() | verbs.Marks() | verbs.SetMark():
-            return ask_of_marks(kernel, verb)
+        case verbs.SeqOf() | verbs.Marks() | verbs.SetMark() | verbs.Task() | verbs.SetTask():
+            return ask_of_names(kernel, verb)
         case verbs.Show(seq):
             return kernel.show(Seq(seq))
         case verbs.Refusals(limit, agent):
@@ -350,8 +350,8 @@ async def _ask_for_commit(
 ) -> object:
     """Carry out a verb that makes a commit of many paths, or prepares one."""
     match verb:
-        case verbs.Undo(seqs, agent, since_ns, by):
-            return await kernel.undo(seqs, agent, since_ns, by)
+        case verbs.Undo(seqs, agent, since_ns, by, task):
+            return await kernel.undo(Undoing(seqs, agent, task, since_ns), by)
         case verbs.Restore(path, at, by):
             return await kernel.restore(path, at, by)
         case verbs.Publish(agent):

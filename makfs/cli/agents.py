@@ -8,6 +8,7 @@ EPILOG = """\b
 Examples:
   makfs agent add carol
   makfs agent ls --json
+  makfs agent task carol "mend the tests"
 """
 
 
@@ -72,7 +73,7 @@ def remove(context: click.Context, names: tuple[str, ...], force: bool) -> None:
 @click.pass_context
 def list_agents(context: click.Context, as_json: bool) -> None:
     """List agents, their views and what their writes do."""
-    from makfs.cli.text import table
+    from makfs.cli.text import printable, table
     from makfs.engine.api import KernelStatus
     from makfs.wire.values import from_json
     from makfs.wire.verbs import Status
@@ -83,5 +84,34 @@ def list_agents(context: click.Context, as_json: bool) -> None:
         print_json(data["agents"])
         return
     agents = from_json(KernelStatus, data).agents
-    rows = [(each.agent, each.policy, each.isolation, str(each.commits), each.view) for each in agents]
-    print_lines(table(("AGENT", "ON WRITE", "ISOLATION", "COMMITS", "VIEW"), rows, right=(3,)))
+    rows = [
+        (each.agent, each.policy, each.isolation, str(each.commits), printable(each.task) or "-", each.view)
+        for each in agents
+    ]
+    print_lines(table(("AGENT", "ON WRITE", "ISOLATION", "COMMITS", "TASK", "VIEW"), rows, right=(3,)))
+
+
+@agent.command(
+    "task",
+    epilog='\b\nExamples:\n  makfs agent task carol "mend the tests"\n  makfs agent task carol\n'
+    "  makfs agent task carol --none\n  echo 'mend the tests' > /mnt/work/carol/.makfs/task",
+)
+@click.argument("name", shell_complete=complete_agent)
+@click.argument("task", required=False)
+@click.option("--none", "is_none", is_flag=True, help="It works at nothing that has a name.")
+@click.pass_context
+def set_task(context: click.Context, name: str, task: str | None, is_none: bool) -> None:
+    """Say what NAME works at; without TASK, print it.
+
+    Every commit of it carries that name from then on: `makfs log --task`, `makfs blame`, `makfs undo --task`.
+    """
+    from makfs.cli.text import printable
+    from makfs.wire.verbs import SetTask, Task
+
+    if is_none and task is not None:
+        raise click.UsageError("Give TASK or --none, not both.")
+    with client(context) as daemon:
+        if is_none or task is not None:
+            daemon.ask(SetTask(name, task or ""))
+        elif said := daemon.ask(Task(name)):
+            click.echo(printable(str(said)))

@@ -19,6 +19,7 @@ Examples:
   makfs blame --by-node src/app.py
 """
 ORIGIN = "origin"
+MAX_TASK = 24  # columns; longer ones are cut
 
 
 @click.command(epilog=EPILOG, short_help="Tell who wrote each line of a file")
@@ -28,7 +29,7 @@ ORIGIN = "origin"
 @json_option
 @click.pass_context
 def blame(context: click.Context, file: str, by_node: bool, no_pager: bool, as_json: bool) -> None:
-    """Tell for each line of PATH which commit wrote it as it is: number, agent, time, program.
+    """Tell for each line of PATH which commit wrote it as it is: number, agent, time, program, task.
 
     A line keeps its author wherever its node moves, and through renames of the file. What was there before
     the first commit says `origin`. PATH@SEQ is the file as of a commit, PATH@NAME as of a mark.
@@ -86,12 +87,14 @@ class _Names:
 
     def __init__(self, authors: "Sequence[Author]", zone: dt.tzinfo | None) -> None:
         from makfs.cli.logview import agent_colour, moment_of
-        from makfs.cli.text import columns, pad, printable
+        from makfs.cli.text import columns, fit, pad, printable
 
         seq = max([len(ORIGIN), *(len(str(each.seq)) for each in authors)])
         agent = max([0, *(columns(printable(each.agent)) for each in authors)])
         program = max([0, *(columns(printable(each.program)) for each in authors)])
+        task = max([0, *(columns(fit(printable(each.task), MAX_TASK)) for each in authors)])
         rest = f"  {'':{agent}}  {'':19}  {'':{program}}" if authors else ""
+        rest += f"  {'':{task}}" if task else ""
         self._rows = {0: click.style(f"{ORIGIN:>{seq}}", dim=True) + rest}
         for each in authors:
             moment = moment_of(each.time_ns, zone)
@@ -100,6 +103,7 @@ class _Names:
                 click.style(pad(printable(each.agent), agent), fg=agent_colour(each.agent)),
                 click.style(f"{moment:%Y-%m-%d %H:%M:%S}", dim=True),
                 click.style(pad(printable(each.program), program), dim=True),
+                *((pad(fit(printable(each.task), MAX_TASK), task),) if task else ()),
             )
             self._rows[each.seq] = "  ".join(cells)
 

@@ -47,6 +47,7 @@ Examples:
 @click.option("--since", metavar="TIME", help="Only commits since then: 10m, 2h, 3d ago, or ISO 8601.")
 @click.option("--until", metavar="TIME", help="Only commits up to then.")
 @click.option("--program", metavar="NAME", help="Only commits made with this program.")
+@click.option("--task", metavar="TASK", help="Only commits made for this task.")
 @click.option("--before", type=click.IntRange(1), metavar="SEQ", help="Only commits older than this one.")
 @pager_option
 @json_option
@@ -60,11 +61,12 @@ def log(
     since: str | None,
     until: str | None,
     program: str | None,
+    task: str | None,
     before: int | None,
     no_pager: bool,
     as_json: bool,
 ) -> None:
-    """List commits, newest first: number, time, agent, program and pid, nodes changed."""
+    """List commits, newest first: number, time, agent, program and pid, task, nodes changed."""
     if path is not None and address is not None:
         raise click.UsageError("Give --path or --address, not both.")
     from makfs.cli.client import Client
@@ -82,6 +84,7 @@ def log(
         None if since is None else moment_ns(since),
         None if until is None else moment_ns(until),
         None if address is None else repo_address(address, place),
+        task,
     )
     with Client(place.repo) as daemon:
         pages = _pages(daemon, query)

@@ -29,6 +29,7 @@ _AGENT_COLOURS = (
 
 MAX_AGENT = 10  # columns; longer names are cut where the width is limited
 MAX_PROGRAM = 14
+MAX_TASK = 16
 MIN_CHANGED = 24
 
 
@@ -40,6 +41,7 @@ class Columns:
     agent: int
     program: int
     changed: int | None
+    task: int = 0  # 0: none has one
 
 
 def day_heading(moment: dt.datetime) -> str:
@@ -67,10 +69,12 @@ def plan(commits: Sequence[Commit], width: int | None) -> Columns:
     seq = max([3, *(len(str(each.seq)) for each in commits)])
     agent = max([5, *(columns(printable(each.agent)) for each in commits)])
     program = max([2, *(columns(program_of(each.program, each.pid)) for each in commits)])
+    task = max([0, *(columns(printable(each.task)) for each in commits)])
     if width is None:
-        return Columns(seq, agent, program, None)
-    agent, program = min(agent, MAX_AGENT), min(program, MAX_PROGRAM)
-    return Columns(seq, agent, program, max(MIN_CHANGED, width - seq - 8 - agent - program - 8))
+        return Columns(seq, agent, program, None, task)
+    agent, program, task = min(agent, MAX_AGENT), min(program, MAX_PROGRAM), min(task, MAX_TASK)
+    rest = width - seq - 8 - agent - program - 8 - (task + 2 if task else 0)
+    return Columns(seq, agent, program, max(MIN_CHANGED, rest), task)
 
 
 def render_log(
@@ -98,6 +102,7 @@ def _line(commit: Commit, moment: dt.datetime, widths: Columns) -> str:
         click.style(moment.strftime("%H:%M:%S"), dim=True),
         click.style(pad(agent, widths.agent), fg=agent_colour(commit.agent)),
         click.style(pad(program, widths.program), dim=True),
+        *((pad(fit(printable(commit.task), widths.task), widths.task),) if widths.task else ()),
         _colour_address(changed(commit, widths.changed)),
     )
     return "  ".join(cells).rstrip()

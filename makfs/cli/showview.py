@@ -46,6 +46,8 @@ def head_lines(commit: Commit, zone: dt.tzinfo | None = None) -> Iterator[str]:
     yield f"Agent:    {click.style(printable(commit.agent), fg=agent_colour(commit.agent))}"
     yield f"Program:  {program_of(commit.program, commit.pid)}"
     yield f"Time:     {_time(moment)}"
+    if commit.task:
+        yield f"Task:     {printable(commit.task)}"
     if commit.note:
         yield f"Note:     {printable(commit.note)}"
     yield f"Changed:  {some(commit.nodes_changed, 'node')} in {some(len(commit.paths), 'file')}"

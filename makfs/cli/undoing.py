@@ -8,6 +8,7 @@ UNDO_EPILOG = """\b
 Examples:
   makfs undo 41 43
   makfs undo --agent alice --since 10m
+  makfs undo --task "mend the tests"
   makfs undo 44                          (if 44 was an undo: do it again)
 """
 
@@ -26,7 +27,10 @@ _BY = click.option(
 @click.command(epilog=UNDO_EPILOG, short_help="Take commits back, keeping later work")
 @click.argument("seqs", metavar="[SEQ]...", nargs=-1, type=click.IntRange(1))
 @click.option("--agent", metavar="NAME", shell_complete=complete_agent, help="All commits of this agent.")
-@click.option("--since", metavar="TIME", help="With --agent: since then only, as 10m or 2026-11-20T14:00.")
+@click.option("--task", metavar="TASK", help="All commits made for this task; with --agent, by both.")
+@click.option(
+    "--since", metavar="TIME", help="With --agent or --task: since then only, as 10m or 2026-11-20T14:00."
+)
 @_BY
 @json_option
 @click.pass_context
@@ -34,6 +38,7 @@ def undo(
     context: click.Context,
     seqs: tuple[int, ...],
     agent: str | None,
+    task: str | None,
     since: str | None,
     by: str | None,
     as_json: bool,
@@ -43,16 +48,17 @@ def undo(
     Later work on other nodes stays. Where later work changed the same node nothing is undone, and it is said
     which commit stands in the way: name that one too, or edit by hand.
     """
-    if bool(seqs) is (agent is not None):
-        raise click.UsageError("Name commits, or an agent with --agent.")
-    if since is not None and agent is None:
-        raise click.UsageError("--since needs --agent.")
+    is_by = agent is not None or task is not None
+    if bool(seqs) is is_by or task == "":
+        raise click.UsageError("Name commits, or an agent with --agent, or a task with --task.")
+    if since is not None and not is_by:
+        raise click.UsageError("--since needs --agent or --task.")
     from makfs.cli.times import moment_ns
     from makfs.wire.verbs import Undo
 
     since_ns = 0 if since is None else moment_ns(since)
     with client(context) as daemon:
-        data = daemon.ask(Undo(seqs, agent, since_ns, by))
+        data = daemon.ask(Undo(seqs, agent, since_ns, by, task))
     _tell(data, as_json)
 
 

@@ -28,6 +28,7 @@ class AgentStatus:
     behind: int = 0  # commits since then
     changed: tuple[str, ...] = ()  # paths that it changed and has not published
     conflicts: tuple[str, ...] = ()  # addresses that head changed too, so that publishing would be refused
+    task: str = ""  # what it works at, if it has said
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +111,16 @@ class Applied:
 
 
 @dataclass(frozen=True, slots=True)
+class Undoing:
+    """Which commits to take back: those named, or all that an agent made, or that were made for a task."""
+
+    seqs: tuple[int, ...] = ()
+    agent: str | None = None
+    task: str | None = None
+    since_ns: int = 0  # wall clock; of those that are not named
+
+
+@dataclass(frozen=True, slots=True)
 class Reverted:
     """What an undo or a restore did."""
 
@@ -139,6 +150,21 @@ Progress = Callable[[str, int, int], None]
 """Called with (what, done, total)."""
 
 
+class TasksApi(Protocol):
+    """What agents work at. Every commit carries the task that its agent has then."""
+
+    def task(self, agent: str) -> str:
+        """Return an agent's task, "" if it has none. Raises NotFound."""
+        ...
+
+    def set(self, agent: str, task: str, *, lasting: bool = True) -> str:
+        """Give an agent another task, "" for none; return the one it had. Raises NotFound, BadName.
+
+        If it is not `lasting`, a remount brings back the lasting one.
+        """
+        ...
+
+
 class KernelApi(Protocol):
     """The verbs. Errors are MakfsError; their `str()` is shown to the user as it is."""
 
@@ -150,6 +176,11 @@ class KernelApi(Protocol):
     @property
     def news(self) -> NewsApi:
         """Return what happened: to be recorded, and to be read."""
+        ...
+
+    @property
+    def tasks(self) -> TasksApi:
+        """Return what agents work at."""
         ...
 
     def status(self) -> KernelStatus: ...
@@ -222,10 +253,8 @@ class KernelApi(Protocol):
         """Try a refused write again on the newest version, as its agent. Raises NotFound, Refused."""
         ...
 
-    async def undo(
-        self, seqs: Sequence[int], agent: str | None = None, since_ns: int = 0, by: str | None = None
-    ) -> Reverted:
-        """Take back commits, or all of an agent since a wall-clock time, in one commit of `by` or a person.
+    async def undo(self, what: Undoing, by: str | None = None) -> Reverted:
+        """Take back commits in one commit of `by` or a person.
 
         Raises NotFound, NotKept, and Busy naming the later work that stands on them; then nothing is changed.
         """

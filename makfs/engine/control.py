@@ -3,6 +3,7 @@
     agent, why, log      who the view is; what it should know; the newest commits
     locks, queue         who holds and waits for what; this agent's own requests
     claim, release       commands, a line each; reading shows what this agent holds
+    task                 what this agent works at: read it, write it
     publish, refresh     in a snapshot view: orders, given by any line (no nodes/ and outline/ there)
     refused/N/           a refused write: its `file`, the `reason`, the `diff`
     nodes/PATH/QUALNAME  one node of a source file: read it, write it, as if it were a file
@@ -20,7 +21,7 @@ import stat
 import time
 from typing import NoReturn
 
-from makfs.engine import commands, telling
+from makfs.engine import commands, tasks, telling
 from makfs.engine.claims import Claims
 from makfs.engine.core import Core
 from makfs.engine.corridor import Corridor
@@ -38,8 +39,8 @@ from makfs.store.model import LogQuery, Refusal
 
 TOP = ".makfs"
 _REFUSED, _NODES, _OUTLINE = "refused", "nodes", "outline"
-_FILES = ("agent", "claim", "locks", "log", "queue", "release", "why")
-_COMMANDS = ("claim", "release", *ORDERS)
+_FILES = ("agent", "claim", "locks", "log", "queue", "release", "task", "why")
+_COMMANDS = ("claim", "release", "task", *ORDERS)
 _CHANGING = frozenset(_FILES) - {"agent"}
 _PARTS = ("diff", "file", "reason")
 _MOST_DETACHED = 100
@@ -190,6 +191,8 @@ class Control:
             return f"{view.agent}\n".encode()
         if name == "why":
             return _bytes(view.told)
+        if name == "task":
+            return tasks.told(self.core.tasks, view.agent)
         if name == "locks":
             return telling.locks(self._claims, view)
         if name == "queue":
@@ -201,9 +204,9 @@ class Control:
         for commit in self.core.store.log(LogQuery(limit=50)):
             paths = [path for path in commit.paths if view.role is None or not view.role.hides(path)]
             if paths or not commit.paths:
-                rows.append(
-                    {"seq": commit.seq, "agent": commit.agent, "time_ns": commit.time_ns, "paths": paths}
-                )
+                task = {"task": commit.task} if commit.task else {}
+                who = {"seq": commit.seq, "agent": commit.agent, "time_ns": commit.time_ns}
+                rows.append({**who, **task, "paths": paths})
         return "".join(json.dumps(row) + "\n" for row in rows).encode()
 
     # ---- writing
@@ -223,12 +226,14 @@ class Control:
             return commands.claiming(self._claims, inode, lambda: self._file(view, "claim"))
         if inside == "release":
             return commands.releasing(self._claims, inode, lambda: self._file(view, "release"))
+        if inside == "task":
+            return tasks.TaskFile(inode, self.core.tasks)
         if inside in ORDERS and inside in self.orders:
             self._detach(inode)
             return Order(inode, inside, self.orders[inside])
         if _is_node(inside):
             return self._nodes.open(inode, self.source(inode), inside.rpartition("/")[2], flags, caller)
-        view.why = f"{path or TOP} only tells; .makfs/claim, .makfs/release and .makfs/nodes/ are written."
+        view.why = f"{path or TOP} only tells; .makfs/claim, release, task and nodes/ are written."
         raise oserror(errno.EPERM, path or "")
 
     def _detach(self, inode: Inode) -> None:

@@ -17,6 +17,7 @@ from makfs.engine.gate import Gate
 from makfs.engine.inodes import Inode, InodeTable, Realm, Shown, StatLike
 from makfs.engine.locking import Locks
 from makfs.engine.procs import Processes
+from makfs.engine.tasks import Tasks
 from makfs.engine.views import View
 from makfs.ids import NodeUid, RepoPath
 from makfs.settings import OnWrite
@@ -68,9 +69,11 @@ class Core:
     _sources_bytes: int = 0
     started_ns: int = 0
     gate: Gate = field(init=False)
+    tasks: Tasks = field(init=False)
 
     def __post_init__(self) -> None:
         self.gate = Gate(self)
+        self.tasks = Tasks(self)
 
     # ---- the cache of nodes
 

@@ -3,11 +3,20 @@
 import os
 import stat
 from collections.abc import Iterator, Sequence
+from itertools import chain
+from pathlib import Path
 
+from makfs.config import Config
 from makfs.engine.api import Finding, Progress
+from makfs.engine.backing import Backing
+from makfs.engine.classify import Classifier
 from makfs.engine.core import Core
+from makfs.engine.inodes import InodeTable
+from makfs.engine.locking import Locks
+from makfs.errors import NotFound
 from makfs.ids import RepoPath
 from makfs.store.model import FileKind, FileState, Revision
+from makfs.store.sqlite import SqliteStore
 
 _PAUSE = 50  # paths compared between two turns of other tasks
 
@@ -56,3 +65,18 @@ def _difference(revision: Revision, now: FileState | None) -> str:
     if revision.kind is FileKind.FILE and stat.S_IMODE(now.mode) != revision.mode:
         return f"{path} has mode {now.mode:o} in the repository, {revision.mode:o} in the journal."
     return ""
+
+
+def check_repository(repo: Path, config: Config, progress: Progress) -> Sequence[Finding]:
+    """Check a repository's store that nobody serves. Raises StoreError."""
+    backing = Backing(repo)
+    if not (backing.state / "store.db").exists():
+        raise NotFound(f"{repo} has no makfs store; nothing was ever mounted from it.")
+    store = SqliteStore.open(backing.state, large_bytes=config.store.large_bytes)
+    try:
+        table = InodeTable({}, lambda path, number: None)
+        classifier = Classifier(backing, config.view.scratch, config.is_shadow)
+        core = Core(backing, store, config, classifier, table, Locks(store, max_waiters=1))
+        return [*check_store(core, progress), *chain(*tree_findings(core, progress))]
+    finally:
+        store.close()

@@ -246,7 +246,9 @@ def checked(path: str, *, root: bool = False) -> RepoPath:
 
 def _authors(reader: Reader, seqs: Iterable[Seq]) -> tuple[Author, ...]:
     commits = [reader.commit(seq) for seq in sorted(set(seqs)) if seq]
-    return tuple(Author(each.seq, each.agent, each.time_ns, each.program, each.pid) for each in commits)
+    return tuple(
+        Author(each.seq, each.agent, each.time_ns, each.program, each.pid, each.task) for each in commits
+    )
 
 
 def _absent(reader: Reader, path: RepoPath, at: Seq) -> NotFound:

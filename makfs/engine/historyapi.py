@@ -17,6 +17,7 @@ class Author:
     time_ns: int  # wall clock
     program: str
     pid: int
+    task: str = ""
 
 
 @dataclass(frozen=True, slots=True)

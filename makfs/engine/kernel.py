@@ -5,7 +5,6 @@ import os
 import time
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from makfs.engine.api import (
     Progress,
     Published,
     Reverted,
+    Undoing,
 )  # fmt: skip
 from makfs.engine.around import as_isolation, as_policy, exclude_from_git, resident_bytes
 from makfs.engine.backing import Backing
@@ -70,6 +70,7 @@ class Kernel:
         self.names = Names(core, self.corridor)
         self.agents = Agents(core)
         self.claims = Claims(core, self.agents.by_name)
+        self.tasks = core.tasks
         self.news = News(core.store)
         self.history = History(core, self._drop_entries)
         core.locks.tell = self._tell
@@ -206,6 +207,7 @@ class Kernel:
             commits=view.commits,
             refusals=view.refusals,
             last_activity_ns=view.last_activity_ns,
+            task=self.tasks.of(view.agent),
             **self._standing(view),
         )
 
@@ -345,11 +347,9 @@ class Kernel:
 
     # ---- going back
 
-    async def undo(
-        self, seqs: Sequence[int], agent: str | None = None, since_ns: int = 0, by: str | None = None
-    ) -> Reverted:
+    async def undo(self, what: Undoing, by: str | None = None) -> Reverted:
         """Take commits back."""
-        return await self._revert().undo(seqs, agent, since_ns, by)
+        return await self._revert().undo(what, by)
 
     async def restore(self, path: str, at: str, by: str | None = None) -> Reverted:
         """Make a path what it was."""
@@ -386,19 +386,4 @@ class Kernel:
         return findings
 
 
-def check_store(repo: Path, config: Config, progress: Progress) -> Sequence[Finding]:
-    """Check a repository's store that nobody serves. Raises StoreError."""
-    backing = Backing(repo)
-    if not (backing.state / "store.db").exists():
-        raise NotFound(f"{repo} has no makfs store; nothing was ever mounted from it.")
-    store = SqliteStore.open(backing.state, large_bytes=config.store.large_bytes)
-    try:
-        table = InodeTable({}, lambda path, number: None)
-        classifier = Classifier(backing, config.view.scratch, config.is_shadow)
-        core = Core(backing, store, config, classifier, table, Locks(store, max_waiters=1))
-        return [*fsck.check_store(core, progress), *chain(*fsck.tree_findings(core, progress))]
-    finally:
-        store.close()
-
-
-__all__ = ["Kernel", "MakfsError", "check_store"]
+__all__ = ["Kernel", "MakfsError"]

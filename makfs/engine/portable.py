@@ -105,6 +105,7 @@ def _commit_line(reader: PortableReader, detail: CommitDetail) -> dict[str, Any]
         "program": commit.program,
         "pid": commit.pid,
         "note": commit.note,
+        **({"task": commit.task} if commit.task else {}),
         "changes": [
             {
                 "path": each.path,
@@ -252,7 +253,7 @@ def _draft(line: dict[str, Any], origins: dict[str, tuple[FileUid, FileState]]) 
             )
         )
     who = (AgentId(line["agent"]), line["time_ns"], line["program"], line["pid"])
-    return CommitDraft(*who, tuple(changes), line["note"])
+    return CommitDraft(*who, tuple(changes), line["note"], line.get("task", ""))
 
 
 def _state_of(state: dict[str, Any]) -> FileState:

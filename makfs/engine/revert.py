@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 
-from makfs.engine.api import Reverted
+from makfs.engine.api import Reverted, Undoing
 from makfs.engine.effects import Effects
 from makfs.engine.filesystem import FileSystem
 from makfs.engine.held import Held, NotAdmitted
@@ -30,11 +30,13 @@ class Revert:
         self.together = Together(fs.core, fs.data.corridor, fs.name_room)
         self._person = View(0, PERSON, fs.core.table, None)  # its policy is `merge`: it holds nothing
 
-    async def undo(self, seqs: Sequence[int], agent: str | None, since_ns: int, by: str | None) -> Reverted:
-        """Take commits back, or those of an agent since a time. Raises NotFound, NotKept, Busy."""
-        chosen = tuple(seqs) or self._commits_of(agent, since_ns)
+    async def undo(self, what: Undoing, by: str | None) -> Reverted:
+        """Take commits back: those named, or an agent's, or a task's. Raises NotFound, NotKept, Busy."""
+        chosen = what.seqs or self._commits_of(what)
         if not chosen:
-            raise NotFound(f"There is no commit of {agent or 'anybody'} to undo.")
+            whose = f" of {what.agent}" if what.agent is not None else ""
+            whose += f" for the task {what.task!a}" if what.task is not None else ""
+            raise NotFound(f"There is no commit{whose} to undo.")
         names = ", ".join(map(str, sorted(chosen)[:5])) + (" ..." if len(chosen) > 5 else "")
 
         def plan(now: Callable[[str], Thing]) -> Sequence[Want]:
@@ -62,14 +64,15 @@ class Revert:
         known = [path] if path and self._core.store.revision(RepoPath(path)) is not None else []
         return [*known, *below]
 
-    def _commits_of(self, agent: str | None, since_ns: int) -> tuple[int, ...]:
-        if agent is None:
+    def _commits_of(self, what: Undoing) -> tuple[int, ...]:
+        if what.agent is None and what.task is None:
             return ()
+        agent = None if what.agent is None else AgentId(what.agent)
         found: list[int] = []
         before: Seq | None = None
         while len(found) < _MOST:
-            page = self._core.store.log(LogQuery(limit=500, agent=AgentId(agent), before=before))
-            recent = [commit for commit in page if commit.time_ns >= since_ns]
+            page = self._core.store.log(LogQuery(limit=500, agent=agent, task=what.task, before=before))
+            recent = [commit for commit in page if commit.time_ns >= what.since_ns]
             found += [commit.seq for commit in recent]
             if len(recent) < len(page) or len(page) < 500:
                 break

@@ -161,6 +161,7 @@ def _passes(commit: Commit, query: LogQuery) -> bool:
     return (
         (query.agent is None or commit.agent == query.agent)
         and (query.program is None or commit.program == query.program)
+        and (query.task is None or commit.task == query.task)
         and (query.since_ns is None or commit.time_ns >= query.since_ns)
         and (query.until_ns is None or commit.time_ns <= query.until_ns)
     )

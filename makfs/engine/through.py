@@ -36,7 +36,8 @@ class Through:
 
         Raises StoreFull.
         """
-        draft = CommitDraft(agent, time.time_ns(), writer.program, writer.pid, changes, note)
+        who = (agent, time.time_ns(), writer.program, writer.pid)
+        draft = CommitDraft(*who, changes, note, self._core.tasks.of(agent))
         commit, effects = self._core.store.commit(draft)
         self.settle()
         self._last = effects

@@ -74,6 +74,8 @@ def message_of(commit: Commit, large: Iterable[str] = ()) -> bytes:
         lines.append(f"Makfs-Program: {shown(commit.program)}")
     if commit.pid:
         lines.append(f"Makfs-Pid: {commit.pid}")
+    if commit.task:
+        lines.append(f"Makfs-Task: {shown(commit.task)}")
     lines += [f"Makfs-Nodes: {node}" for node in nodes]
     if commit.nodes_changed > MOST_NODES:
         lines.append(f"Makfs-Nodes: and {commit.nodes_changed - len(nodes)} more")

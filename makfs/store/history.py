@@ -18,7 +18,7 @@ from makfs.store.model import (
 from makfs.store.packing import unpack_text
 from makfs.store.reading import ANY_SEQ, COLUMNS, Row, revision_of
 
-LOG_COLUMNS = "j.seq, j.agent, j.time_ns, j.program, j.pid, j.note, j.nodes_changed"
+LOG_COLUMNS = "j.seq, j.agent, j.time_ns, j.program, j.pid, j.note, j.nodes_changed, j.task"
 LOG_SQL = f"SELECT {LOG_COLUMNS} FROM journal j"
 PATH_IDS_SQL = f"SELECT id FROM path WHERE (folder = ? AND name = ?) OR {BELOW_SQL} LIMIT ?"
 SEQS_OF_PATH_SQL = "SELECT seq FROM revision WHERE path = ? AND seq > 0 AND seq < ? ORDER BY seq DESC"
@@ -74,6 +74,7 @@ def _where(query: LogQuery, *, before: bool = True) -> tuple[str, list[object]]:
         ("j.seq < ?", (ANY_SEQ if query.before is None else query.before) if before else None),
         ("j.agent = ?", query.agent),
         ("j.program = ?", None if query.program is None else words_key(query.program)),
+        ("j.task = ? AND j.task <> ''", None if query.task is None else words_key(query.task)),
         ("j.time_ns >= ?", query.since_ns),
         ("j.time_ns <= ?", query.until_ns),
     ):
@@ -134,12 +135,11 @@ def commit_of(connection: sqlite3.Connection, seq: Seq) -> Commit | None:
 
 def commit_in(connection: sqlite3.Connection, row: Row) -> Commit:
     """Return the commit in a row of `LOG_SQL`."""
-    seq, agent, time_ns, program, pid, note, nodes_changed = row
+    seq, agent, time_ns, program, pid, note, nodes_changed, task = row
     paths = tuple(join_path(*pair) for pair in connection.execute(PATHS_SQL, (seq,)))
     addresses = tuple(words(key) for (key,) in connection.execute(ADDRESSES_SQL, (seq,)))
-    return Commit(
-        Seq(seq), AgentId(agent), time_ns, words(program), pid, words(note), paths, addresses, nodes_changed
-    )
+    who = (Seq(seq), AgentId(agent), time_ns, words(program), pid, words(note))
+    return Commit(*who, paths, addresses, nodes_changed, words(task))
 
 
 def detail(connection: sqlite3.Connection, seq: Seq) -> CommitDetail | None:

@@ -130,6 +130,11 @@ def _add_events_and_messages(database: Database) -> None:
         database.conn.execute(sql)
 
 
+def _add_tasks(database: Database) -> None:
+    database.conn.execute("ALTER TABLE journal ADD COLUMN task ANY NOT NULL DEFAULT ''")
+    database.conn.execute("CREATE INDEX journal_by_task ON journal (task, seq) WHERE task <> ''")
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     Migration(2, "locks are kept", _add_locks),
     Migration(3, "commits have names, and are found by time and program", _add_marks),
@@ -138,6 +143,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration(
         6, "what happened beside commits, messages and shared artifacts are kept", _add_events_and_messages
     ),
+    Migration(7, "commits carry the task of their agent", _add_tasks),
 )
 """Version 1 is the first; steps 2, 3 ... stand here."""
 

@@ -121,6 +121,7 @@ class CommitDraft:
     pid: int  # 0 if unknown
     changes: tuple[FileChange, ...]
     note: str = ""  # for people: "rename d1 -> d2", "external edit"
+    task: str = ""  # what its agent worked at
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +137,7 @@ class Commit:
     paths: tuple[RepoPath, ...]
     addresses: tuple[str, ...]  # of changed nodes, at most the first 50
     nodes_changed: int
+    task: str = ""  # what its agent worked at then, "" if it had not said
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +189,7 @@ class LogQuery:
     program: str | None = None
     since_ns: int | None = None  # wall clock, both ends included
     until_ns: int | None = None
+    task: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from makfs.store.migrations import newest_version, version_of
 from makfs.store.model import Commit, FileKind, Revision
 
 JOURNAL_SQL = (
-    "SELECT seq, agent, time_ns, program, pid, note, nodes_changed FROM journal"
+    "SELECT seq, agent, time_ns, program, pid, note, nodes_changed, task FROM journal"
     " WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
 )
 OF_PATH_SQL = (
@@ -99,7 +99,7 @@ class Replay:
         return [self._step(row) for row in rows]
 
     def _step(self, row: reading.Row) -> Step:
-        seq, agent, time_ns, program, pid, note, nodes_changed = row
+        seq, agent, time_ns, program, pid, note, nodes_changed, task = row
         files: list[Revision] = []
         moved: dict[RepoPath, RepoPath] = {}
         for folder, name, from_folder, from_name, _, *columns in self._connection.execute(FILES_SQL, (seq,)):
@@ -109,17 +109,8 @@ class Replay:
                 moved[path] = join_path(from_folder, from_name)
         addresses = tuple(words(key) for (key,) in self._connection.execute(ADDRESSES_SQL, (seq,)))
         paths = tuple(revision.path for revision in files)
-        commit = Commit(
-            Seq(seq),
-            AgentId(agent),
-            time_ns,
-            words(program),
-            pid,
-            words(note),
-            paths,
-            addresses,
-            nodes_changed,
-        )
+        who = (Seq(seq), AgentId(agent), time_ns, words(program), pid, words(note))
+        commit = Commit(*who, paths, addresses, nodes_changed, words(task))
         return Step(commit, tuple(files), moved)
 
     @translated

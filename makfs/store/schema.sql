@@ -1,4 +1,4 @@
--- The store of one repository, version 6. SQLite 3.37 or newer (STRICT), WAL, application_id 'makf'.
+-- The store of one repository, version 7. SQLite 3.37 or newer (STRICT), WAL, application_id 'makf'.
 --
 -- The invariants J1-J7 are spelled out in makfs/store/model.py; checking.py reads them all back.
 --
@@ -34,11 +34,13 @@ CREATE TABLE journal (
     note          ANY NOT NULL,    -- for people, often ''
     nodes_changed INTEGER NOT NULL, -- rows this commit has in `edit`
     last_node     INTEGER NOT NULL, -- highest node uid used up to and with this commit
-    last_file     INTEGER NOT NULL  -- highest file uid likewise; no uid is ever used for two things
+    last_file     INTEGER NOT NULL, -- highest file uid likewise; no uid is ever used for two things
+    task          ANY NOT NULL DEFAULT '' -- what its agent worked at, '' if it has not said
 ) STRICT;
 CREATE INDEX journal_by_agent ON journal (agent, seq);
 CREATE INDEX journal_by_program ON journal (program, seq);
 CREATE INDEX journal_by_time ON journal (time_ns, seq); -- clocks are set back: not the order of seq
+CREATE INDEX journal_by_task ON journal (task, seq) WHERE task <> '';
 
 -- What stands at a path from `seq` on (J2), until the path's next row. Clustered by path, because the
 -- question is always "the last row of this path up to seq". Seq 0 is the path's origin (J3): what was

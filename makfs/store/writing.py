@@ -180,13 +180,13 @@ class Batch:
         )
         addresses = tuple(edit.address for edit in edits[:ADDRESSES_IN_COMMIT])
         who = (draft.agent, draft.time_ns, draft.program, draft.pid, draft.note)
-        return Commit(seq, *who, paths, addresses, len(edits)), effects
+        return Commit(seq, *who, paths, addresses, len(edits), draft.task), effects
 
     def _journal_row(self, draft: CommitDraft, seq: Seq, edits: int) -> None:
         """Write the commit's own row; before the rows that refer to it, after all numbers are given out."""
         self.connection.execute(
             "INSERT INTO journal (seq, agent, time_ns, program, pid, note, nodes_changed, last_node,"
-            " last_file) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " last_file, task) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 seq,
                 draft.agent,
@@ -197,6 +197,7 @@ class Batch:
                 edits,
                 self.node,
                 self.file,
+                words_key(draft.task),
             ),
         )
 

@@ -41,6 +41,23 @@ class RemoveAgent:
 
 
 @dataclass(frozen=True, slots=True)
+class Task:
+    """Ask what an agent works at: a string, "" if it has not said."""
+
+    verb: ClassVar[str] = "task"
+    agent: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetTask:
+    """Let an agent's commits carry a task from now on, "" for none: the task it had."""
+
+    verb: ClassVar[str] = "task-set"
+    agent: str
+    task: str
+
+
+@dataclass(frozen=True, slots=True)
 class Nodes:
     """List the nodes of one file of the repository: list of NodeRow."""
 
@@ -61,6 +78,7 @@ class Log:
     since_ns: int | None = None  # wall clock
     until_ns: int | None = None
     address: str | None = None  # instead of a path: a node, a class with all inside, a file by its renames
+    task: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,13 +190,17 @@ class ApplyRefusal:
 
 @dataclass(frozen=True, slots=True)
 class Undo:
-    """Take commits back, these or an agent's since a wall-clock time, in one commit: Reverted. May wait."""
+    """Take commits back in one commit: Reverted. May wait.
+
+    These, or since a wall-clock time all that an agent made, or that were made for a task, or both.
+    """
 
     verb: ClassVar[str] = "undo"
     seqs: tuple[int, ...] = ()
     agent: str | None = None
     since_ns: int = 0
     by: str | None = None
+    task: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -375,7 +397,7 @@ class WaitRun:
 History = Log | Diff | Blame | NodeLog | Cat | DeleteMark
 
 Quick = (
-    Status | AddAgent | Nodes | Show | SeqOf | Marks | SetMark | Refusals | ShowRefusal
+    Status | AddAgent | Nodes | Show | SeqOf | Marks | SetMark | Task | SetTask | Refusals | ShowRefusal
     | Release | Renew | Locks | Why
 )  # fmt: skip
 """Answered at once."""

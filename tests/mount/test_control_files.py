@@ -246,6 +246,56 @@ def test_what_only_tells_cannot_be_written(served: Mounted, name: str) -> None:
     assert "only tells" in why(served.alice)
 
 
+def test_task_is_what_the_next_commits_carry(mounted: Mounted) -> None:
+    """W1, by a shell inside, by the command line, over a remount; told by log, show, blame, export, git."""
+    alice = mounted.alice
+    greet = "app/greet.py"
+    assert sh(alice, "cat .makfs/task; sed -i s/hello/ciao/ app/greet.py") == (0, "")
+    assert sh(alice, "echo 'mend the tests' > .makfs/task; cat .makfs/task") == (0, "mend the tests\n")
+    assert sh(alice, "sed -i s/ciao/hola/ app/greet.py") == (0, "")
+    mounted.remount()
+    assert sh(alice, "sed -i s/hola/salve/ app/greet.py") == (0, "")
+    mounted.makfs("agent", "task", "alice", "tax")
+    assert sh(mounted.bob, f"echo 'x = 1' >> {greet}") == (0, "")
+    assert sh(alice, "echo 'y = 1' > b.py; echo > .makfs/task; cat .makfs/task; echo z > z") == (0, "")
+    commits = json.loads(mounted.makfs("log", "--json"))
+    assert [each["task"] for each in commits] == ["", "tax", "", "mend the tests", "mend the tests", ""]
+    newest = commits[0]["seq"]
+    mends = json.loads(mounted.makfs("log", "--task", "mend the tests", "--json"))
+    assert mends == commits[3:5]
+    assert "mend the tests" in mounted.makfs("blame", greet)
+    assert "Task:     tax" in mounted.makfs("show", str(newest - 1))
+    assert [row.get("task") for row in rows(alice / ".makfs/log")][:2] == [None, "tax"]
+
+
+@pytest.mark.parametrize("task", ["x" * 101, "a\x1b[31m", "caf\udce9"])
+def test_what_cannot_name_a_task_is_refused_and_told(served: Mounted, task: str) -> None:
+    before = (served.alice / ".makfs/task").read_bytes()
+    assert outcome(lambda: (served.alice / ".makfs/task").write_bytes(os.fsencode(task + "\n"))) == "EINVAL"
+    assert why(served.alice).startswith("Refused .makfs/task: ")
+    assert (served.alice / ".makfs/task").read_bytes() == before
+
+
+def test_a_task_is_undone_whole(mounted: Mounted) -> None:
+    """Of two agents who worked at it, with what one of them did for another task left in."""
+    alice, bob = mounted.alice, mounted.bob
+    for name in ("alice", "bob"):
+        mounted.makfs("agent", "task", name, "mend")
+    text = (alice / "app/greet.py").read_text()
+    (alice / "app/greet.py").write_text(text.replace("hello {name}", "hola {name}"))
+    (bob / "new.py").write_text("def f():\n    return 1\n")
+    mounted.makfs("agent", "task", "bob", "other")
+    (bob / "other.py").write_text("x = 1\n")
+    mounted.makfs("undo", "--task", "mend", "--agent", "bob")
+    assert not (alice / "new.py").exists()
+    assert (alice / "app/greet.py").read_text() != text
+    mounted.makfs("undo", "--task", "mend", "--agent", "alice")
+    assert (alice / "app/greet.py").read_text() == text
+    assert (alice / "other.py").exists()
+    with pytest.raises(AssertionError, match="There is no commit for the task 'tax' to undo"):
+        mounted.makfs("undo", "--task", "tax")
+
+
 def test_nothing_can_be_made_or_removed_here(served: Mounted) -> None:
     """Y2."""
     top = served.alice / ".makfs"

@@ -34,6 +34,7 @@ def test_a_round_trip_gives_the_same_journal_and_tree(mounted: Mounted, tmp_path
         code, _, err = makfs(second, "export", tmp_path / f"back-{source}")
         assert code == 0, err
         assert lines(tmp_path / f"back-{source}") == lines(tmp_path / "out"), "X1"
+        assert any(b'"task":"mend the tests"' in line for line in lines(tmp_path / "out"))
         code, _, err = makfs(second, "replay", "--verify")
         assert code == 0, err
 

@@ -44,6 +44,7 @@ def work(mounted: Mounted) -> None:
     alice, bob = mounted.alice, mounted.bob
     greet = (alice / "app" / "greet.py").read_text()
     (alice / "app" / "greet.py").write_text(greet.replace("hello {name}", "good day {name}"))
+    mounted.makfs("agent", "task", "bob", "mend the tests")
     (bob / "app" / "new.py").write_text("def f():\n    return 1\n")
     (bob / "app" / "new.py").chmod(0o755)
     (alice / "docs").mkdir(mode=0o750)

@@ -15,6 +15,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from makfs.engine.api import Undoing as What
 from makfs.engine.replay import replay, verify
 from makfs.engine.undo import CannotUndo
 from makfs.errors import NotFound
@@ -192,7 +193,7 @@ class Undoing(RuleBasedStateMachine):
             expected = None
         refused, done = "", None
         try:
-            done = trio.run(self.caches.kernel.undo, tuple(seqs))
+            done = trio.run(self.caches.kernel.undo, What(tuple(seqs)))
         except CannotUndo as refusal:
             refused = str(refusal)
         if refused:

@@ -76,6 +76,7 @@ class Repository:
         program: str = "vim",
         moved: dict[str, str] | None = None,
         names: tuple[str, ...] = ("f",),
+        task: str = "",
     ) -> int:
         """Commit states and bring them to the disk, unless they are not kept; return the seq."""
         moved = moved or {}
@@ -90,7 +91,7 @@ class Repository:
             for path, state in changes.items()
         ]
         time_ns = START_NS + self.commits * 1_000_000_000
-        draft = CommitDraft(agent, time_ns, program, 4242, tuple(drafted), note)
+        draft = CommitDraft(agent, time_ns, program, 4242, tuple(drafted), note, task)
         commit, _ = self.store.commit(draft)
         self._known.update(changes)
         for path, state in changes.items():

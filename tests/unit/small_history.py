@@ -80,3 +80,19 @@ class SmallHistory:
         if name != MARK.name:
             raise NotFound(f"There is no mark {name!a}.")
         return MARK
+
+
+class SmallTasks:
+    """What agents work at: of one that there is, and of one that there is not."""
+
+    def __init__(self) -> None:
+        self.now = ""
+
+    def task(self, agent: str) -> str:
+        if agent != "alice":
+            raise NotFound(f"There is no agent {agent}.")
+        return self.now
+
+    def set(self, agent: str, task: str, *, lasting: bool = True) -> str:
+        before, self.now = self.task(agent), task
+        return before

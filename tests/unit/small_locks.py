@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import trio
 
-from makfs.engine.api import Applied, ClaimRow, LockRow, LockState, Published, Reverted, WaitRow
+from makfs.engine.api import Applied, ClaimRow, LockRow, LockState, Published, Reverted, Undoing, WaitRow
 from makfs.errors import Busy, NotFound, Refused
 from makfs.ids import Address, AgentId, RepoPath, Seq
 from makfs.locks import NotHeld, lineage
@@ -138,11 +138,9 @@ class SmallLocks:
         await trio.lowlevel.checkpoint()
         raise Busy(f"The view of {agent} is live: what it writes is published at once.")
 
-    async def undo(
-        self, seqs: Sequence[int], agent: str | None = None, since_ns: int = 0, by: str | None = None
-    ) -> Reverted:
+    async def undo(self, what: Undoing, by: str | None = None) -> Reverted:
         await trio.lowlevel.checkpoint()
-        if 99 in seqs:
+        if 99 in what.seqs:
             raise Busy("Nothing was undone. Commit 99 cannot be taken back: a.py::f changed in 100, by bob.")
         return Reverted(Seq(13), (RepoPath("a.py"),))
 

@@ -54,10 +54,26 @@ def test_log_asks_for_what_was_said(served: Serving, capsys: pytest.CaptureFixtu
     arguments = ["--program", "sed", "--since", "1970-01-01T00:00:01+00:00", "--agent", "a", "--json"]
     assert served.run("log", *arguments) == 0
     assert served.kernel.queries == [LogQuery(30, agent="a", program="sed", since_ns=10**9)]  # type: ignore[arg-type]
+    assert served.run("log", "--task", "mend") == 0
+    assert served.kernel.queries[1:] == [LogQuery(30, task="mend")]
     assert served.run("log", "--address", "a.py::f", "-n", "5") == 0
     assert served.kernel.past.asked == [(LogQuery(5), "a.py::f")]
     assert "No commit matches." in capsys.readouterr().err
     assert served.run("log", "--address", "a", "--path", "a") == 2
+
+
+def test_agent_task_says_and_is_told_what_an_agent_works_at(
+    served: Serving, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert served.run("agent", "task", "alice") == 0
+    assert served.run("agent", "task", "alice", "mend the tests") == 0
+    assert served.run("agent", "task", "alice") == 0
+    assert served.run("agent", "task", "alice", "--none") == 0
+    assert served.run("agent", "task", "alice") == 0
+    assert capsys.readouterr().out == "mend the tests\n"
+    assert served.run("agent", "task", "alice", "x", "--none") == 2
+    assert served.run("agent", "task", "carol", "x") == 1
+    assert capsys.readouterr().err.endswith("makfs: There is no agent carol.\n")
 
 
 def test_mark_sets_lists_and_deletes(served: Serving, capsys: pytest.CaptureFixture[str]) -> None:

@@ -24,7 +24,7 @@ from makfs.ids import AgentId, RepoPath, Seq
 from makfs.store.model import Collected, Commit, CommitDetail, LogQuery, Refusal
 from makfs.wire import verbs
 from makfs.wire.place import SOCKET_NAME, STATE_DIR
-from tests.unit.small_history import SmallHistory
+from tests.unit.small_history import SmallHistory, SmallTasks
 from tests.unit.small_locks import SmallLocks
 from tests.unit.small_news import small_news
 
@@ -38,6 +38,7 @@ class SmallKernel(SmallLocks):
         self.queries: list[LogQuery] = []
         self.past = SmallHistory()
         self.news = small_news()
+        self.work = SmallTasks()
         self.check_started = trio.Event()
         self.check_cancelled = trio.Event()
         self.hold_check = False
@@ -66,6 +67,10 @@ class SmallKernel(SmallLocks):
     @property
     def history(self) -> SmallHistory:
         return self.past
+
+    @property
+    def tasks(self) -> SmallTasks:
+        return self.work
 
     def show(self, seq: Seq) -> CommitDetail:
         raise ZeroDivisionError("a bug")

@@ -197,7 +197,8 @@ def test_messages_and_people(repo: Repository) -> None:
     names = tuple(f"f{number}" for number in range(25))
     repo.commit({"app.py": text(b"1\n")}, names=("f", "K.m"))
     repo.commit({"app.py": text(b"2\n")}, agent=BOB, names=names, program="x\nMakfs-Agent: eve")
-    repo.commit({"app.py": ABSENT, "b.py": text(b"2\n")}, note="rename app.py -> b.py", names=())
+    moved = {"app.py": ABSENT, "b.py": text(b"2\n")}
+    repo.commit(moved, note="rename app.py -> b.py", names=(), task="tidy up: names")
     repo.commit({"dir": FOLDER, "new\n\nMakfs-Seq: 99": link("x")})
     run(repo)
     assert repo.git("log", "--reverse", "--format=%s", "refs/makfs/log").decode().splitlines() == [
@@ -223,6 +224,8 @@ def test_messages_and_people(repo: Repository) -> None:
         "Makfs-Nodes: and 5 more",
     ]
     assert "Makfs-Program: x\\nMakfs-Agent: eve" in body
+    tasks = repo.git("log", "--reverse", "--format=%(trailers:key=Makfs-Task,valueonly)", "refs/makfs/log")
+    assert tasks.split(b"\n") == [b"", b"", b"", b"tidy up: names", b"", b"", b""]
 
 
 def test_blame_of_the_log_names_agents(repo: Repository) -> None:

@@ -115,6 +115,10 @@ def test_a_store_of_every_version_opens_and_has_todays_schema_and_all_it_had(
     assert [row["address"] for row in locks.grants] == ([] if dump is OLD_STORES[0] else held)
     assert (locks.fence, locks.ticket) == ((0, 0) if dump is OLD_STORES[0] else (2, 3))
     assert [mark.name for mark in store.marks()] == (["release-1"] if dump in OLD_STORES[2:] else [])
+    has_task = dump in OLD_STORES[6:]
+    assert [commit.task for commit in store.log(LogQuery())] == ["", "mend the tests" if has_task else "", ""]
+    assert len(store.log(LogQuery(task="mend the tests"))) == has_task
+    assert store.get_meta("task:bob") == ("mend the tests" if has_task else None)
     store.close()
 
 

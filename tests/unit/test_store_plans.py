@@ -31,7 +31,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqliteStore]:
         CREATE TEMP TABLE n AS
             WITH RECURSIVE c(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM c LIMIT {REVISIONS})
             SELECT i FROM c WHERE i > {FOLDERS * FILES};
-        INSERT INTO journal SELECT i, 'agent' || (i % 8), i, 'vim', 1, '', 1, i, {FOLDERS * FILES} FROM n;
+        INSERT INTO journal SELECT i, 'agent' || (i % 8), i, 'vim', 1, '', 1, i, {FOLDERS * FILES},
+                CASE i % 8 WHEN 1 THEN 'mend' ELSE '' END FROM n;
         INSERT INTO revision SELECT 1 + i % {FOLDERS * FILES}, i, 0, 1, 1, 420, randomblob(16), 2, x'',
             x'0102010201', NULL, 0 FROM n;
         INSERT INTO edit SELECT i, 0, 1 + i % {FOLDERS * FILES}, 1 + i % 5000, 'edit', 'func', 'a::b', '',
@@ -97,6 +98,7 @@ LOOKUPS: dict[str, Callable[[SqliteStore], object]] = {
     "log of an agent": lambda store: store.log(LogQuery(agent=AgentId("agent3"), limit=5)),
     "log before": lambda store: store.log(LogQuery(before=Seq(500), limit=5)),
     "log of a program": lambda store: store.log(LogQuery(program="vim", before=Seq(500), limit=5)),
+    "log of a task": lambda store: store.log(LogQuery(task="mend", before=Seq(500), limit=5)),
     "log of a time": lambda store: store.log(LogQuery(since_ns=500, until_ns=700, limit=5)),
     "log of a time, of an agent": lambda store: store.log(
         LogQuery(since_ns=500, until_ns=700, agent=AgentId("agent3"), limit=5)
@@ -146,6 +148,7 @@ def test_no_reading_of_history_reads_a_whole_table(store: SqliteStore, read: str
         LogQuery(limit=5),
         LogQuery(limit=5, agent=AgentId("agent3")),
         LogQuery(limit=5, program="vim"),
+        LogQuery(limit=5, task="mend"),
         LogQuery(limit=5, since_ns=7),
         LogQuery(limit=5, since_ns=7, agent=AgentId("agent3")),
     ],
@@ -154,6 +157,12 @@ def test_the_log_is_read_in_its_order_and_not_sorted(store: SqliteStore, query: 
     with Recorder(store) as recorder:
         assert len(store.log(query)) == 5
     assert not [step for step in recorder.steps("SELECT j.seq") if "TEMP B-TREE" in step]
+
+
+def test_the_log_of_a_task_reads_that_tasks_commits(store: SqliteStore) -> None:
+    with Recorder(store) as recorder:
+        assert {commit.task for commit in store.log(LogQuery(limit=5, task="mend"))} == {"mend"}
+    assert any("journal_by_task" in step for step in recorder.steps("SELECT j.seq"))
 
 
 @pytest.mark.parametrize("lookup", LOOKUPS)
