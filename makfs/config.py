@@ -20,6 +20,7 @@ from makfs.patterns import ShadowRules, check_glob, compile_globs, compile_shado
 from makfs.settings import (
     SECTIONS,
     AllowOther,
+    BudgetConfig,
     Isolation,
     MountConfig,
     OnWrite,
@@ -38,6 +39,7 @@ __all__ = [
     "FILE_NAME",
     "AgentRule",
     "AllowOther",
+    "BudgetConfig",
     "Config",
     "Isolation",
     "MountConfig",
@@ -101,6 +103,7 @@ class Config:
     publish: PublishConfig = PublishConfig()
     mount: MountConfig = MountConfig()
     run: RunConfig = RunConfig()
+    budget: BudgetConfig = BudgetConfig()
     agents: tuple[AgentRule, ...] = ()
     paths: tuple[PathRule, ...] = ()  # a later one beats an earlier one
     roles: tuple[RoleRule, ...] = ()

@@ -265,9 +265,79 @@ class RunConfig:
         low=0,
         high=1024 * _MIB,
     )
+    memory_bytes: int = _setting(
+        0,
+        "How much memory a run may take, 0: as much as there is; 'makfs run --memory' says otherwise. Held "
+        "by a control group, or for the address space of each process where none can be made. Counts only "
+        "where env does, cpus and pids too.",
+        unit="bytes",
+        low=0,
+        high=1 << 50,
+    )
+    cpus: float = _setting(
+        0.0,
+        "How many processors a run may keep busy, 0: all. Held by a control group, or not at all.",
+        unit="cpus",
+        low=0,
+        high=4096,
+    )
+    pids: int = _setting(
+        0,
+        "How many processes and threads a run may have at once, 0: no limit.",
+        unit="pids",
+        low=0,
+        high=1 << 22,
+    )
 
 
-Section = StoreConfig | WriteConfig | ViewConfig | PublishConfig | MountConfig | RunConfig
+@dataclass(frozen=True, slots=True)
+class BudgetConfig:
+    """What a run may use. Counts only in the user's own file or one given with --config."""
+
+    wall_s: float = _setting(
+        0.0,
+        "How long a run may take, pauses too; 0: no limit. 'makfs run --budget wall=S' says otherwise.",
+        unit="seconds",
+        low=0,
+        high=1e9,
+    )
+    commits: int = _setting(
+        0, "How many commits a run may make; 0: no limit.", unit="commits", low=0, high=10**9
+    )
+    refusals: int = _setting(
+        0, "How many of a run's writes may be refused; 0: no limit.", unit="refusals", low=0, high=10**9
+    )
+    tokens: int = _setting(
+        0,
+        "How many tokens a run may use, as far as its program says how many it used; 0: no limit.",
+        unit="tokens",
+        low=0,
+        high=10**15,
+    )
+    warn_at: float = _setting(
+        0.8,
+        "The share of any of these at which a run is warned: in its events, on the standard error of makfs "
+        "run, and in its view's .makfs/why. 0: never.",
+        unit="limits",
+        low=0,
+        high=100,
+    )
+    pause_at: float = _setting(
+        1.0, "The share at which a run is paused. 0: never.", unit="limits", low=0, high=100
+    )
+    stop_at: float = _setting(
+        1.25,
+        "The share at which a run is ended, SIGTERM first. A paused run uses nothing but time: with pause_at "
+        "below, commits, refusals and tokens end a run only after somebody let it go on. 0: never.",
+        unit="limits",
+        low=0,
+        high=100,
+    )
+
+
+Section = (
+    StoreConfig | WriteConfig | ViewConfig | PublishConfig | MountConfig | RunConfig | BudgetConfig
+)  # fmt: skip
 
 SECTIONS: Final[Mapping[str, Section]] = {
     "store": StoreConfig(),
@@ -276,6 +346,7 @@ SECTIONS: Final[Mapping[str, Section]] = {
     "publish": PublishConfig(),
     "mount": MountConfig(),
     "run": RunConfig(),
+    "budget": BudgetConfig(),
 }
 
 

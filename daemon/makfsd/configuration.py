@@ -9,7 +9,11 @@ from makfs.errors import ConfigError
 
 MAX_CONFIG_BYTES = 1 << 20
 FUSE_CONF = Path("/etc/fuse.conf")
-_NOT_OWN = (("run", "env"), ("run", "paths"), ("publish", "gate"))
+_NOT_OWN = (
+    ("run", "env"), ("run", "paths"), ("run", "memory_bytes"), ("run", "cpus"), ("run", "pids"),
+    ("budget", "wall_s"), ("budget", "commits"), ("budget", "refusals"), ("budget", "tokens"),
+    ("budget", "warn_at"), ("budget", "pause_at"), ("budget", "stop_at"), ("publish", "gate"),
+)  # fmt: skip
 
 
 def load(repo: Path, file: Path | None, on_write: str | None) -> Config:

@@ -39,9 +39,9 @@ from makfs.wire.runs import RunPlan
 from makfs.wire.values import from_json, to_json
 from makfsd.asking import ask_of_history, ask_of_names, limited
 from makfsd.mailing import ask_of_mail
-from makfsd.runverbs import RunsApi, ask_of_runs
+from makfsd.runverbs import RunsApi, ask_of_runs, ask_of_runs_and_wait
 
-MAX_CONNECTIONS = 64
+MAX_CONNECTIONS = 256  # each run that goes on has one
 MAX_WAITING_REQUESTS = 16  # per connection; more stay in the socket's buffer
 CHUNK_BYTES = 1 << 16
 LAST_WORD_S = 2.0  # for the reply to `unmount`, while everything else is being cancelled
@@ -389,8 +389,8 @@ async def _ask_and_wait(desk: Desk, verb: verbs.Long, teller: _Teller) -> object
             return None
         case verbs.RunBegin():
             raise AssertionError("hosted by a task of its own")
-        case verbs.WaitRun(number, wait_s):
-            return await desk.runs.wait(number, wait_s)
+        case verbs.Runs() | verbs.MeasureRuns() | verbs.PauseRun() | verbs.WaitRun():
+            return await ask_of_runs_and_wait(desk.runs, verb)
         case verbs.Unmount(force, wait_s):
             await desk.unmount(force, wait_s)
             return None

@@ -4,7 +4,10 @@ import os
 import signal
 from pathlib import Path
 
-from makfs.wire.runs import Process
+from makfs.wire.runs import Process, RunProcess
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+_PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def process(pid: int) -> Process | None:
@@ -64,3 +67,47 @@ def send_session(leader: Process, number: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+def below(pid: int, *, itself: bool) -> list[RunProcess]:
+    """Return the processes that a process has started, theirs too, parents first.
+
+    In a namespace of its own the first process gets all orphans, so nothing of it is left out.
+    """
+    found: list[RunProcess] = []
+    todo = [pid]
+    seen = {pid}
+    while todo:
+        each = todo.pop(0)
+        if itself or each != pid:
+            row = _row(each)
+            if row is not None:
+                found.append(row)
+        for child in _children(each):
+            if child not in seen:
+                seen.add(child)
+                todo.append(child)
+    return found
+
+
+def _children(pid: int) -> list[int]:
+    pids: list[int] = []
+    try:
+        for task in os.listdir(f"/proc/{pid}/task"):
+            pids += map(int, Path(f"/proc/{pid}/task/{task}/children").read_bytes().split())
+    except OSError:
+        pass  # it ended meanwhile
+    return pids
+
+
+def _row(pid: int) -> RunProcess | None:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return None
+    name = stat[stat.index(b"(") + 1 : stat.rindex(b")")].decode("utf-8", "replace")
+    fields = stat[stat.rindex(b")") + 2 :].split()
+    ticks = sum(map(int, fields[11:15]))  # its own, and of its children that it waited for
+    return RunProcess(
+        pid, int(fields[1]), name, fields[0].decode("ascii"), ticks / _TICKS, int(fields[21]) * _PAGE
+    )

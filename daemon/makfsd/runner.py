@@ -3,37 +3,37 @@
 R1  Two runs share a view only if the later one asked to.
 R2  A run is over when its keeper's connection ends, however it ends; nothing of a confined one is left then.
 R3  When the last run of an agent is over, the agent holds nothing.
-R4  A record that says "running" is of a process that lives, or was alive when this daemon was last asked.
+R4  A record that is not over is of a keeper that lives, or was alive when this daemon was last asked.
 """
 
 import dataclasses
-import json
 import logging
 import os
-import shutil
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import trio
 
-from makfs.config import RunConfig
+from makfs.config import BudgetConfig, RunConfig
 from makfs.engine.api import KernelApi
-from makfs.errors import BadName, Busy, MakfsError, MountError, NotFound
-from makfs.ids import AgentId
-from makfs.store.model import LogQuery
+from makfs.errors import BadName, Busy, MakfsError, NotFound
+from makfs.runs.restarts import Told
 from makfs.wire import verbs
-from makfs.wire.errors import WireError
-from makfs.wire.place import STATE_DIR, mount_of, parse_mounts
-from makfs.wire.runs import END_NAME, HOMES_DIR, RECORD_NAME, RUNS_DIR, RunEnding, RunPlan, RunRecord
-from makfs.wire.values import from_json, to_json
-from makfsd import processes
+from makfs.wire.place import STATE_DIR
+from makfs.wire.runs import ENDED, LOST, RESTARTING, RUNNING, RUNS_DIR, RunEnding, RunPlan, RunRecord, RunUse
+from makfsd import groups, pausing, processes
+from makfsd.counting import Counting
+from makfsd.groups import Groups
+from makfsd.runfiles import RunFiles
+from makfsd.starting import Starting, budget_of
+from makfsd.watching import Judge
 
-PAGE = 1000
 STOP_S = 5.0  # for runs to end by themselves when the mount ends
-RUNNING, ENDED, LOST = "running", "ended", "lost"
+REMOVE_S = 0.25  # between attempts at removing a control group
+REMOVE_TRIES = 40
 
 log = logging.getLogger("makfsd.runner")
 
@@ -41,33 +41,47 @@ log = logging.getLogger("makfsd.runner")
 class Runner:
     """The runs of one kernel. `run` is its one task."""
 
-    def __init__(self, kernel: KernelApi, repo: Path, mountpoint: Path, config: RunConfig) -> None:
+    def __init__(
+        self,
+        kernel: KernelApi,
+        repo: Path,
+        mountpoint: Path,
+        config: RunConfig,
+        budget: BudgetConfig | None = None,
+    ) -> None:
         self._kernel = kernel
-        self._repo = repo
-        self._mountpoint = mountpoint
-        self._config = config
-        self._folder = repo / STATE_DIR / RUNS_DIR
+        self._files = RunFiles(repo / STATE_DIR / RUNS_DIR)
+        self._counting = Counting(kernel, self._files)
+        self._groups = Groups()
         self._live: dict[int, RunRecord] = {}
         self._over: dict[int, trio.Event] = {}
+        self._again: set[int] = set()  # runs whose program is being ended to be started again
+        self._tasks: trio.Nursery | None = None
+        self._starting = Starting(
+            kernel, repo, mountpoint, config, budget_of(budget), self._files, self._groups
+        )
+        self._judge = Judge(self, budget_of(budget), self._files, kernel)
         self._last = 0
         self._is_ending = False
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Take up the runs of an earlier daemon and watch them until cancelled (R4)."""
-        async with trio.open_nursery() as nursery:
+        """Take up the runs of an earlier daemon and watch all runs until cancelled (R4)."""
+        async with trio.open_nursery() as self._tasks:
             for record in self._records():
                 self._last = max(self._last, record.number)
-                if record.status != RUNNING:
+                if record.is_over:
                     continue
                 self._take(record)
-                watched = None if record.keeper is None else processes.open_process(record.keeper)
+                keeper = self._counting.fresh(record).keeper
+                watched = None if keeper is None else processes.open_process(keeper)
                 if watched is None:
                     self._finish(record.number)
                 else:
                     log.info("run %d of %s is taken over", record.number, record.agent)
-                    nursery.start_soon(self._watch, record.number, watched)
+                    self._files.tell(record.number, "taken over", "Another makfsd looks after it now.")
+                    self._tasks.start_soon(self._watch, record.number, watched)
             task_status.started()
-            await trio.sleep_forever()
+            await self._judge.run()
 
     async def _watch(self, number: int, keeper: int) -> None:
         try:
@@ -86,7 +100,10 @@ class Runner:
         for number in (signal.SIGTERM, signal.SIGKILL):
             for record in self.running():
                 log.info("run %d of %s gets %s", record.number, record.agent, number.name)
+                self._files.wish(record.number, Told.STOP)
+                self._thaw(record)
                 self._send(record, number)
+                self.poke(record)
             with trio.move_on_after(STOP_S):
                 for over in list(self._over.values()):
                     await over.wait()
@@ -94,93 +111,122 @@ class Runner:
     @contextmanager
     def begin(self, wish: verbs.RunBegin) -> Iterator[RunPlan]:
         """See RunsApi."""
-        self._admit(wish)
-        plan = self._plan(wish.agent)
+        if self._is_ending:
+            raise Busy("makfsd is ending; nothing is started any more.")
+        self._starting.admit(wish, self.running())
+        plan = self._starting.plan(self._last + 1, wish)
+        self._last = plan.number
         record = RunRecord(
             plan.number, wish.agent, wish.command, RUNNING, wish.confined, wish.network, wish.variables,
-            time.time_ns(),
+            time.time_ns(), care=wish.care, limits=plan.limits, groups=plan.groups, enforced=plan.enforced,
+            unenforced=plan.unenforced,
         )  # fmt: skip
         self._take(record)
-        self._write(record)
+        self._files.write(record)
+        self._files.tell(plan.number, "began", *plan.unenforced[:1])
         try:
             yield plan
         finally:
             self._finish(plan.number)
 
-    def _admit(self, wish: verbs.RunBegin) -> None:
-        """Raise what speaks against a run."""
-        agents = [each.agent for each in self._kernel.status().agents]
-        if wish.agent not in agents:
-            raise NotFound(f"There is no agent {wish.agent}; make it with 'makfs agent add {wish.agent}'.")
-        if self._is_ending:
-            raise Busy("makfsd is ending; nothing is started any more.")
-        other = next((each for each in self.running() if each.agent == wish.agent), None)
-        if other is not None and not wish.share:
-            raise Busy(
-                f"{wish.agent} runs {other.number} already ({' '.join(other.command)[:60]}); "
-                f"end it with 'makfs stop {other.number}', or use --share."
-            )
-        mount = mount_of(str(self._mountpoint), parse_mounts(Path("/proc/self/mountinfo").read_bytes()))
-        if mount is None or mount.repo != str(self._repo):
-            raise MountError(f"Nothing of {self._repo} is mounted at {self._mountpoint}; mount it again.")
-
-    def _plan(self, agent: str) -> RunPlan:
-        """Give a run its number and its folders."""
-        home = self._repo / STATE_DIR / HOMES_DIR / agent / "home"
-        try:
-            for each in (home.parent.parent, home.parent, home):
-                each.mkdir(mode=0o700, exist_ok=True)
-            self._folder.mkdir(mode=0o700, exist_ok=True)
-            number = self._last + 1
-            folder = self._folder / str(number)
-            folder.mkdir(mode=0o700)
-        except OSError as error:
-            raise MakfsError(f"A run cannot be recorded in {self._folder}: {error.strerror}.") from error
-        self._last = number
-        return RunPlan(
-            number, str(folder), str(self._repo), str(self._mountpoint), str(self._mountpoint / agent),
-            str(home), self._config.env, self._config.paths, self._config.log_bytes,
-        )  # fmt: skip
-
     def started(self, number: int, keeper: int, leader: int) -> None:
         """See RunsApi."""
         record = self._of_live(number)
-        found = dataclasses.replace(
-            record, keeper=processes.process(keeper), leader=processes.process(leader)
-        )
-        self._live[number] = found
-        self._write(found)
+        self._again.discard(number)
+        self._change(record, keeper=processes.process(keeper), leader=processes.process(leader))
+
+    def now(self, number: int) -> RunRecord | None:
+        """Return what is known now of a run that goes on."""
+        record = self._live.get(number)
+        return None if record is None else self._now(record)
+
+    def note(self, number: int, **new: object) -> None:
+        """Keep other values in the record of a run that goes on."""
+        if number in self._live:
+            self._change(self._live[number], **new)
+
+    def _change(self, record: RunRecord, **new: object) -> RunRecord:
+        changed: RunRecord = dataclasses.replace(record, **new)  # type: ignore[arg-type]
+        self._live[record.number] = changed
+        self._files.write(changed)
+        return changed
 
     def end(self, number: int) -> None:
         """See RunsApi."""
         self._of_live(number)
         self._finish(number)
 
-    def rows(self, *, ended: bool) -> list[RunRecord]:
+    async def rows(self, *, ended: bool) -> list[RunRecord]:
         """See RunsApi."""
         rows = self._records() if ended else self.running()
-        return sorted((self._now(row) for row in rows), key=lambda row: -row.number)
+        known = sorted((self._now(row) for row in rows), key=lambda row: -row.number)
+        return await trio.to_thread.run_sync(lambda: [_with_processes(each) for each in known])
 
     def record(self, number: int) -> RunRecord:
         """See RunsApi."""
         if number in self._live:
-            return self._now(self._live[number])
-        record = self._read(self._folder / str(number))
+            return _with_processes(self._now(self._live[number]))
+        record = self._files.record(number)
         if record is None:
             raise NotFound(f"There is no run {number}; 'makfs ps -a' lists them.")
         return record
 
-    def send(self, number: int, signal: int) -> None:
+    async def measure(self, numbers: Sequence[int]) -> list[RunUse]:
         """See RunsApi."""
-        if not 0 < signal < 65:
-            raise BadName(f"There is no signal {signal}.")
-        if number not in self._live:
-            raise Busy(f"Run {self.record(number).number} is over.")
-        if not self._send(self._live[number], signal):
+        rows = [self._now(self._going(number)) for number in numbers] if numbers else self.running()
+        known = [self._now(row) for row in rows]
+        return await trio.to_thread.run_sync(lambda: [self._counting.use(each) for each in known])
+
+    def send(self, number: int, signal_number: int) -> None:
+        """See RunsApi."""
+        if not 0 < signal_number < 65:
+            raise BadName(f"There is no signal {signal_number}.")
+        record = self._going(number)
+        if signal_number == signal.SIGKILL:
+            if number not in self._again:
+                self._files.wish(number, Told.STOP)
+            self._thaw(record)
+        there = self._send(record, signal_number)
+        if self._counting.fresh(record).status == RESTARTING and signal_number == signal.SIGKILL:
+            self.poke(record)
+        elif not there:
             raise Busy(f"Run {number} has no process yet, or none any more; try again.")
 
+    def stop(self, number: int, *, again: bool = False) -> None:
+        """See RunsApi."""
+        record = self._going(number)
+        if again:
+            self._again.add(number)
+        self._files.wish(number, Told.AGAIN if again else Told.STOP)
+        self._thaw(record)
+        there = self._send(record, signal.SIGTERM)
+        if not self.poke(record) and not there:
+            raise Busy(f"Run {number} has no process yet, or none any more; try again.")
+
+    async def pause(self, number: int, *, on: bool) -> None:
+        """See RunsApi."""
+        record = self._going(number)
+        if on == bool(record.paused_ns):
+            raise Busy(f"Run {number} is {'paused already' if on else 'not paused'}.")
+        if not on:
+            self._thaw(record)
+            return
+        known = self._counting.fresh(record)
+        if known.status == RESTARTING or known.leader is None:
+            raise Busy(f"Run {number} has no process now; stop it with 'makfs stop {number}', or try again.")
+        frozen = await trio.to_thread.run_sync(pausing.freeze, known, self._groups)
+        if number in self._live:
+            self._change(self._live[number], paused_ns=time.time_ns(), groups=frozen)
+            self._files.tell(number, "frozen")
+
+    def _thaw(self, record: RunRecord) -> None:
+        if record.paused_ns:
+            pausing.thaw(self._counting.fresh(record))
+            self._change(record, paused_ns=0, last_activity_ns=time.time_ns())
+            self._files.tell(record.number, "resumed")
+
     def _send(self, record: RunRecord, number: int) -> bool:
-        leader = record.leader
+        leader = self._counting.fresh(record).leader
         if leader is None:
             return False
         if not record.confined:
@@ -190,12 +236,17 @@ class Runner:
         program = processes.first_child(leader)
         return program is not None and processes.send(program, number)
 
+    def poke(self, record: RunRecord) -> bool:
+        """Let the keeper look at its wish and its events; tell whether it is there."""
+        keeper = self._counting.fresh(record).keeper
+        return keeper is not None and processes.send(keeper, signal.SIGUSR1)
+
     def remove(self, number: int) -> None:
         """See RunsApi."""
         if number in self._live:
             raise Busy(f"Run {number} is not over; end it with 'makfs stop {number}'.")
         self.record(number)
-        shutil.rmtree(self._folder / str(number))
+        self._files.remove(number)
 
     async def wait(self, number: int, wait_s: float | None) -> RunRecord:
         """See RunsApi."""
@@ -211,6 +262,12 @@ class Runner:
             raise NotFound(f"No run {number} goes on.")
         return self._live[number]
 
+    def _going(self, number: int) -> RunRecord:
+        """Return a run that is not over. Raises NotFound, Busy."""
+        if number not in self._live:
+            raise Busy(f"Run {self.record(number).number} is over.")
+        return self._live[number]
+
     def _take(self, record: RunRecord) -> None:
         self._live[record.number] = record
         self._over[record.number] = trio.Event()
@@ -220,92 +277,72 @@ class Runner:
         record = self._live.pop(number, None)
         if record is None:
             return
-        ending = self._ending(number)
+        record = dataclasses.replace(self._counting.fresh(record), status=RUNNING)
+        self._again.discard(number)
+        ending = self._files.ending(number)
         if ending is None:
-            self._kill_rest(record)
+            groups.thaw(record.groups)
+            if processes.lives(record.leader):
+                self._send(record, signal.SIGKILL)
             record = dataclasses.replace(record, status=LOST, end_ns=time.time_ns())
         else:
-            record = dataclasses.replace(
-                record,
-                status=ENDED,
-                end_ns=ending.end_ns,
-                exit_code=ending.exit_code,
-                signal=_signal_of(ending.exit_code),
-                stdout_bytes=ending.stdout_bytes,
-                stderr_bytes=ending.stderr_bytes,
-                dropped_bytes=ending.dropped_bytes,
-            )
-        record = self._now(record)
+            record = _ended(record, ending)
+        record = dataclasses.replace(
+            self._counting.count(record), oom_kills=groups.oom_kills(record.groups), paused_ns=0, next_ns=0
+        )
         if not any(each.agent == record.agent for each in self.running()):
             try:
                 self._kernel.release(record.agent, None)
             except MakfsError:
                 log.debug("%s held nothing", record.agent)
-        self._write(record)
+        self._files.write(record)
+        self._files.tell(number, record.status, record.why_ended)
         self._over.pop(number).set()
-
-    def _kill_rest(self, record: RunRecord) -> None:
-        if record.leader is not None and processes.lives(record.leader):
-            self._send(record, signal.SIGKILL)
-
-    def _ending(self, number: int) -> RunEnding | None:
-        try:
-            return from_json(RunEnding, json.loads((self._folder / str(number) / END_NAME).read_bytes()))
-        except (OSError, ValueError, WireError):
-            return None
+        if record.groups and not groups.remove(record.groups) and self._tasks is not None:
+            self._tasks.start_soon(_remove_groups, record.groups)
 
     def _now(self, record: RunRecord) -> RunRecord:
-        """Return the record with what the journal says of its time; a finished one as it is."""
-        if record.number not in self._live and record.duration_s:
+        """Return the record with what is known now; a finished one as it is."""
+        if record.number not in self._live:
             return record
-        end_ns = record.end_ns or time.time_ns()
-        agent = AgentId(record.agent)
-        query = LogQuery(PAGE, None, agent, None, None, record.begin_ns, end_ns)
-        found = list(self._kernel.log(query))
-        page = found
-        while len(page) == PAGE:
-            page = list(self._kernel.log(dataclasses.replace(query, before=page[-1].seq)))
-            found += page
-        refused = [
-            each
-            for each in self._kernel.refusals(agent, PAGE)
-            if record.begin_ns <= each.time_ns <= end_ns
-        ]  # fmt: skip
-        return dataclasses.replace(
-            record,
-            duration_s=max(1, end_ns - record.begin_ns) / 1e9,
-            first_seq=min((each.seq for each in found), default=0),
-            last_seq=max((each.seq for each in found), default=0),
-            commits=len(found),
-            nodes=sum(each.nodes_changed for each in found),
-            refusals=len(refused),
-        )
+        return self._counting.count(self._counting.fresh(record))
 
     def _records(self) -> list[RunRecord]:
         """Return all records that can be read; of live runs, what is known now."""
-        try:
-            folders = [each for each in self._folder.iterdir() if each.name.isdecimal()]
-        except FileNotFoundError:
-            return []
-        read = (self._live.get(int(each.name)) or self._read(each) for each in folders)
+        numbers = self._files.numbers()
+        read = (self._live.get(number) or self._files.record(number) for number in numbers)
         return [record for record in read if record is not None]
 
-    def _read(self, folder: Path) -> RunRecord | None:
-        try:
-            return from_json(RunRecord, json.loads((folder / RECORD_NAME).read_bytes()))
-        except (OSError, ValueError, WireError):
-            return None
 
-    def _write(self, record: RunRecord) -> None:
-        """Replace the record's file. A full disk does not end the mount."""
-        path = self._folder / str(record.number) / RECORD_NAME
-        new = path.with_suffix(".new")
-        try:
-            new.write_text(json.dumps(to_json(record), indent=2) + "\n")
-            new.chmod(0o600)
-            new.replace(path)
-        except OSError as error:
-            log.warning("%s cannot be written: %s", path, error.strerror)
+async def _remove_groups(folders: Sequence[str]) -> None:
+    """Remove control groups when the last of their processes is gone."""
+    for _ in range(REMOVE_TRIES):
+        await trio.sleep(REMOVE_S)
+        if groups.remove(folders):
+            return
+    log.warning("control groups %s are still in use", ", ".join(folders))
+
+
+def _with_processes(record: RunRecord) -> RunRecord:
+    if record.is_over:
+        return record
+    return dataclasses.replace(record, processes=tuple(pausing.members(record)))
+
+
+def _ended(record: RunRecord, ending: RunEnding) -> RunRecord:
+    return dataclasses.replace(
+        record,
+        status=ENDED,
+        end_ns=ending.end_ns,
+        exit_code=ending.exit_code,
+        signal=_signal_of(ending.exit_code),
+        stdout_bytes=ending.stdout_bytes,
+        stderr_bytes=ending.stderr_bytes,
+        dropped_bytes=ending.dropped_bytes,
+        log_problem=ending.log_problem,
+        restarts=ending.restarts,
+        tokens=ending.tokens,
+    )
 
 
 def _signal_of(exit_code: int) -> str:

@@ -121,7 +121,9 @@ class _Supervisor:
         self._rooms = rooms
         self._kernel = kernel
         self._tell = tell
-        self._runs = Runner(kernel, settings.repo, settings.mountpoint, settings.config.run)
+        self._runs = Runner(
+            kernel, settings.repo, settings.mountpoint, settings.config.run, settings.config.budget
+        )
         self._stop = trio.Event()
         self._drain_s = DRAIN_S  # for open writes once the stop is set
 

@@ -1,73 +1,35 @@
-"""Keeps a run's program: starts it, passes its input, output and signals on, and records how it ended.
+"""Keeps a run's program: starts it, and again, passes its input, output and signals on, records how it ended.
 
-K1  The program gets each signal once; the keeper ends when the program has, and its leftovers with it.
-K2  Of each stream at most `log_bytes` are kept; what came after is counted, and the log says that it is cut.
-K3  The keeper has no thread. Killed, it takes a confined program along (bwrap's --die-with-parent).
+K1  The program gets each signal once; the keeper ends when the run has, and its leftovers with it.
+K2  The keeper has no thread. Killed, it takes a confined program along (bwrap's --die-with-parent).
+K3  Values of variables stay in the keeper, which is why it is the keeper who starts a program again.
 """
 
 import contextlib
-import fcntl
 import json
 import os
-import select
 import selectors
 import signal
 import subprocess
-import termios
 import time
-import tty
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from makfs.wire.runs import END_NAME, RunEnding
-from makfs.wire.values import to_json
+from makfs.cli import leftovers
+from makfs.cli.door import Door, Feed
+from makfs.cli.keeperlog import Log, Transcript, write_all
+from makfs.cli.keeping_live import Live
+from makfs.cli.window import Window, take_terminal
+from makfs.runs.restarts import Ended, Next, Policy, Told, When, decide
+from makfs.wire.attaching import END, ERR, IN, OUT, SIGNAL, SIZE
+from makfs.wire.runs import TERMINAL_NAME
 
 CHUNK_BYTES = 1 << 16
 LEFT_S = 1.0  # for output that was written before the end
-CUT = b"\n[makfs: output dropped]\n"
+LOOK_S = 0.5  # so often it is looked whether a view is back
+GRACE_S = 10.0  # between SIGTERM and SIGKILL for a program whose view is gone
 PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
-_INPUT, _TOLD, _STATUS, _DAEMON = "input", "told", "status", "daemon"
-
-
-class Log:
-    """One stream of a run: passed on and kept, both as far as they go."""
-
-    def __init__(self, path: str, limit_bytes: int, forward: int | None) -> None:
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        self._left_bytes = limit_bytes
-        self._forward = forward
-        self.bytes = 0
-        self.dropped_bytes = 0
-
-    def take(self, chunk: bytes) -> bool:
-        """Keep a chunk and pass it on; return False when nobody reads any more what is passed on."""
-        self.bytes += len(chunk)
-        kept = chunk[: self._left_bytes]
-        dropped = len(chunk) - len(kept)
-        try:
-            _write_all(self._file, kept + (CUT if dropped and not self.dropped_bytes else b""))
-        except OSError:
-            dropped = len(chunk)  # the disk is full; the program goes on
-        self._left_bytes -= len(kept)
-        self.dropped_bytes += dropped
-        if self._forward is not None:
-            try:
-                _write_all(self._forward, chunk)
-            except BrokenPipeError:
-                return False
-        return True
-
-    def close(self) -> None:
-        os.close(self._file)
-
-
-def _write_all(fd: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        try:
-            view = view[os.write(fd, view) :]
-        except BlockingIOError:  # somebody made the caller's output non-blocking
-            select.select([], [fd], [])
+_ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # while there is no program to pass them on to
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,122 +42,257 @@ class Job:
     cwd: str
     log_bytes: int
     confined: bool
-    terminal: bool  # standard input and output are one
+    terminal: bool  # the program gets one of its own; the caller's, unless quiet, is its other end
     quiet: bool  # nothing is passed on: no caller waits
     daemon: int  # the connection: readable when makfsd has ended
     pass_fds: tuple[int, ...]
+    view: str = ""
+    policy: Policy = Policy()
+    groups: tuple[str, ...] = ()  # control groups to enter
+    interactive: bool = False  # quiet, and its input stays open for those who attach
 
 
 class Keeper:
-    """One program. `run` once."""
+    """One run. `run` once."""
 
-    def __init__(self, job: Job, started: Callable[[int], None], lost: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        job: Job,
+        started: Callable[[int], None],
+        lost: Callable[[], None],
+        say: Callable[[str], None] | None = None,
+    ) -> None:
         self._job = job
         self._started = started
         self._lost = lost
+        self._say = say
         self._events = selectors.DefaultSelector()
         self._status = b""
-        self._leader = 0
         self._pending: list[int] = []
+        self._outputs: dict[int, Log] = {}
         out, err = (None, None) if job.quiet else (1, 2)
-        self._out = Log(os.path.join(job.folder, "stdout"), job.log_bytes, out)
-        self._err = Log(os.path.join(job.folder, "stderr"), job.log_bytes, err)
-        self._terminal = -1
+        self._live = Live(job.folder)
+        self._feed = Feed(self._events)
+        self._door = Door(job.folder, self._events, self._feed, self._take_part)
+        self._out = Log(
+            os.path.join(job.folder, "stdout"), job.log_bytes, out, lambda data: self._door.offer(OUT, data)
+        )
+        self._err = Log(
+            os.path.join(job.folder, "stderr"), job.log_bytes, err, lambda data: self._door.offer(ERR, data)
+        )
+        self._window = Window(callers=job.terminal and not job.quiet)
+        self._leader = 0
+        self._ever_led = False
+        self._device = _device(job.view)  # of the view that the program is in
+        self._is_view_gone = False
+        self._kill_at = 0.0  # when a program whose view is gone is killed, 0: it was not told to end
+        self._is_told_again = False
 
     @property
     def was_started(self) -> bool:
         """Tell whether the program's processes were ever there."""
-        return self._leader != 0
+        return self._ever_led
 
     def run(self) -> int:
-        """Start the program, keep it, return its exit code. Raises OSError if bwrap cannot be started."""
+        """Keep the program to the end of the run, return its exit code. Raises OSError if it cannot start."""
         told, wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
-        for number in (*PASSED_ON, signal.SIGCHLD, signal.SIGWINCH):
+        for number in (*PASSED_ON, signal.SIGCHLD, signal.SIGWINCH, signal.SIGUSR1):
             signal.signal(number, _noted)
-        child = self._start()
-        self._events.register(told, selectors.EVENT_READ, _TOLD)
+        self._events.register(told, selectors.EVENT_READ, self._answer_signals)
         if self._job.daemon >= 0:
-            self._events.register(self._job.daemon, selectors.EVENT_READ, _DAEMON)
-        with self._raw_terminal():
-            while child.poll() is None:
-                self._turn(child, None)
-            self._drain(child)
-        code = child.returncode if child.returncode >= 0 else 128 - child.returncode
+            self._events.register(self._job.daemon, selectors.EVENT_READ, self._hear_of_daemon)
+        if not self._job.confined:  # what it leaves behind comes to us
+            leftovers.adopt()
+        with self._window.raw():
+            code = self._keep()
+        self._out.close()
+        self._err.close()
+        self._live.end(code, self._out, self._err)
+        self._door.close(code)
+        return code
+
+    def _keep(self) -> int:
+        """Start the program as often as the policy and those who ask want it; return its last exit code."""
+        now = Next(0, 0, 0)
+        while True:
+            began_ns = time.monotonic_ns()
+            code = self._once(now.restarts)
+            told = self._live.wish()
+            if self._is_told_again and told is Told.NOTHING:
+                told = Told.AGAIN
+            ran_ns = time.monotonic_ns() - began_ns
+            after = decide(
+                self._job.policy, Ended(code, ran_ns, now.restarts, now.streak, told), time.monotonic_ns()
+            )
+            if after is None or not self._wait_for(after):
+                return code
+            now = after
+
+    def _once(self, restarts: int) -> int:
+        """Start the program, wait for its end, return its exit code."""
+        self._is_told_again, self._kill_at, self._is_view_gone = False, 0.0, False
+        self._leader, self._status = 0, b""
+        child = self._start()
+        self._live.put(restarts=restarts, next_ns=0)
+        while child.poll() is None:
+            self._turn(LOOK_S if self._is_view_gone else None)
+            if not self._job.confined:
+                leftovers.reap(child.pid)
+            if self._is_view_gone:
+                self._look_for_view()
+        self._drain(child)
+        self._close_outputs()
         if not self._job.confined:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(child.pid, signal.SIGKILL)
-        self._record(code)
-        return code
+            leftovers.end_all()
+        self._leader = 0
+        self._pending.clear()
+        return child.returncode if child.returncode >= 0 else 128 - child.returncode
+
+    def _wait_for(self, after: Next) -> bool:
+        """Return True when it is time to start again, False if the run is to end instead."""
+        wait_s = (after.start_ns - time.monotonic_ns()) / 1e9
+        self._live.put(leader=None, restarts=after.restarts, next_ns=time.time_ns() + int(wait_s * 1e9))
+        while True:
+            left_s = (after.start_ns - time.monotonic_ns()) / 1e9
+            if left_s <= 0 and _device(self._job.view):
+                self._device = _device(self._job.view)
+                return True
+            self._turn(left_s if left_s > 0 else LOOK_S)
+            told = self._live.wish()
+            if told is Told.STOP or any(number in _ENDS for number in self._pending):
+                return False
+            if told is Told.AGAIN:
+                after = Next(0, after.restarts, 0)
 
     def _start(self) -> "subprocess.Popen[bytes]":
         read_end, write_end = os.pipe2(os.O_CLOEXEC)
         error_read, error_write = os.pipe2(os.O_CLOEXEC)
+        for fd in self._job.pass_fds:
+            os.lseek(fd, 0, os.SEEK_SET)  # the one before has read it
         if self._job.terminal:
-            self._terminal, program_end = os.openpty()
-            self._resize()
-            out_write, out_read = program_end, self._terminal
+            out_read, program_end = self._open_terminal()
+            out_write = program_end
         else:
             out_read, out_write = os.pipe2(os.O_CLOEXEC)
-            program_end = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC) if self._job.quiet else 0
-        takes = self._job.terminal and not self._job.confined  # confined, setsid(1) does it inside
-        child = subprocess.Popen(
-            self._job.line(write_end),
-            env=dict(self._job.variables),
-            cwd=self._job.cwd,
-            stdin=program_end,
-            stdout=out_write,
-            stderr=out_write if self._job.terminal and os.isatty(2) else error_write,
-            pass_fds=(*self._job.pass_fds, write_end) if self._job.confined else (),
-            start_new_session=True,
-            preexec_fn=_take_terminal if takes else None,  # noqa: PLW1509 - there are no threads (K3)
-        )
-        for fd in {write_end, error_write, out_write, *self._job.pass_fds}:
+            program_end = self._input_of_program()
+        one = self._job.terminal and (self._job.quiet or os.isatty(2))
+        try:
+            child = subprocess.Popen(
+                self._job.line(write_end),
+                env=dict(self._job.variables),
+                cwd=self._job.cwd,
+                stdin=program_end,
+                stdout=out_write,
+                stderr=out_write if one else error_write,
+                pass_fds=(*self._job.pass_fds, write_end) if self._job.confined else (),
+                start_new_session=True,
+                preexec_fn=self._in_child(),  # noqa: PLW1509 - there are no threads (K2)
+            )
+        except subprocess.SubprocessError:
+            raise OSError(0, "its control group cannot be entered") from None
+        for fd in {write_end, error_write, out_write, program_end} - {0}:
             os.close(fd)
         if not self._job.confined:
             self._lead(child.pid)
-        self._events.register(read_end, selectors.EVENT_READ, _STATUS)
-        self._events.register(out_read, selectors.EVENT_READ, self._out)
-        self._events.register(error_read, selectors.EVENT_READ, self._err)
-        if self._job.terminal:
-            self._events.register(0, selectors.EVENT_READ, _INPUT)
+        self._events.register(read_end, selectors.EVENT_READ, self._take_status)
+        for fd, log in ((out_read, self._out), (error_read, self._err)):
+            self._outputs[fd] = log
+            self._events.register(fd, selectors.EVENT_READ, self._take_output)
+        if self._job.terminal and not self._job.quiet:
+            with contextlib.suppress(KeyError):  # of the start before
+                self._events.register(0, selectors.EVENT_READ, self._take_input)
         return child
 
-    def _turn(self, child: "subprocess.Popen[bytes]", wait_s: float | None) -> bool:
+    def _in_child(self) -> Callable[[], None] | None:
+        """Return what the child does before it becomes the program."""
+        takes = self._job.terminal and not self._job.confined  # confined, setsid(1) does it inside
+        groups = self._job.groups
+        if not takes and not groups:
+            return None
+
+        def prepare() -> None:
+            for each in groups:
+                with open(os.path.join(each, "cgroup.procs"), "w", encoding="ascii") as file:
+                    file.write("0")
+            if takes:
+                take_terminal()
+
+        return prepare
+
+    def _open_terminal(self) -> tuple[int, int]:
+        """Return both ends of a new terminal."""
+        theirs = self._window.open()
+        self._feed.open(os.dup(self._window.fd))
+        if self._out.transcript is None:
+            path = os.path.join(self._job.folder, TERMINAL_NAME)
+            self._out.transcript = Transcript(path, *self._window.size(), self._job.log_bytes)
+            self._window.transcript = self._out.transcript
+        return self._window.fd, theirs
+
+    def _input_of_program(self) -> int:
+        if not self._job.quiet:
+            return 0
+        if not self._job.interactive:
+            return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        theirs, ours = os.pipe2(os.O_CLOEXEC)
+        self._feed.open(ours)
+        return theirs
+
+    def _turn(self, wait_s: float | None) -> bool:
         """Wait for something and answer it; return whether there was anything of the program's."""
         was_output = False
         for key, _ in self._events.select(wait_s):
-            if isinstance(key.data, Log):
-                was_output = True
-                self._take_output(key.fd, key.data)
-            elif key.data == _TOLD:
-                self._answer_signals(key.fd)
-            elif key.data == _STATUS:
-                self._take_status(key.fd)
-            elif key.data == _INPUT:
-                self._take_input()
-            else:
-                self._events.unregister(key.fd)
-                self._lost()
+            was_output = was_output or key.fd in self._outputs
+            key.data(key.fd)
         if self._pending and self._leader:
             self._pending = [number for number in self._pending if not self._pass_on(number)]
         return was_output
 
-    def _take_output(self, fd: int, to: Log) -> None:
+    def _take_output(self, fd: int) -> None:
         try:
             chunk = os.read(fd, CHUNK_BYTES)
+        except BlockingIOError:
+            return
         except OSError:  # EIO: the other end of a terminal is closed
             chunk = b""
-        if not chunk or not to.take(chunk):
-            self._events.unregister(fd)
-            os.close(fd)  # a program that writes on gets SIGPIPE, as without us
+        if not chunk or not self._outputs[fd].take(chunk):
+            self._close_output(fd)  # a program that writes on gets SIGPIPE, as without us
 
-    def _take_input(self) -> None:
-        chunk = os.read(0, CHUNK_BYTES)
-        if chunk:
-            _write_all(self._terminal, chunk)
-        else:
-            self._events.unregister(0)
+    def _close_output(self, fd: int) -> None:
+        del self._outputs[fd]
+        self._events.unregister(fd)
+        os.close(fd)
+        if fd == self._window.fd:
+            self._window.fd = -1
+            self._feed.close()
+
+    def _close_outputs(self) -> None:
+        for fd in list(self._outputs):
+            self._close_output(fd)
+        self._feed.close()
+
+    def _take_input(self, fd: int) -> None:
+        chunk = os.read(fd, CHUNK_BYTES)
+        if not chunk:
+            self._events.unregister(fd)
+        elif self._window.fd >= 0:
+            write_all(self._window.fd, chunk)
+
+    def _take_part(self, kind: bytes, data: bytes) -> None:
+        """Do what somebody who is attached asks for."""
+        if kind == IN:
+            self._feed.put(data)
+        elif kind == END and not self._job.terminal:
+            self._feed.end()
+        elif kind == SIZE and self._job.quiet:
+            columns, _, rows = data.decode("ascii", "replace").partition("x")
+            if columns.isdecimal() and rows.isdecimal():
+                self._window.set_size(int(rows), int(columns))
+        elif kind == SIGNAL and data.isdigit() and int(data) in PASSED_ON:
+            self._pending.append(int(data))
 
     def _take_status(self, fd: int) -> None:
         chunk = os.read(fd, CHUNK_BYTES)
@@ -208,12 +305,34 @@ class Keeper:
 
     def _lead(self, pid: int) -> None:
         self._leader = pid
+        self._ever_led = True
+        self._live.lead(pid)
         self._started(pid)
+
+    def _hear_of_daemon(self, fd: int) -> None:
+        self._events.unregister(fd)
+        self._is_view_gone = self._job.policy.when is not When.NO
+        self._lost()
+
+    def _look_for_view(self) -> None:
+        """End a program that is to be started again in its view, which somebody mounted anew."""
+        device = _device(self._job.view)
+        if not self._kill_at and device and device != self._device:
+            self._is_told_again = True
+            self._kill_at = time.monotonic() + GRACE_S
+            self._pass_on(signal.SIGTERM)
+        elif self._kill_at and time.monotonic() >= self._kill_at and self._leader:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._leader, signal.SIGKILL)
 
     def _answer_signals(self, fd: int) -> None:
         for number in os.read(fd, 512):
             if number == signal.SIGWINCH:
-                self._resize()
+                self._window.follow()
+            elif number == signal.SIGUSR1:
+                for sentence in self._live.news():
+                    if self._say is not None:
+                        self._say(sentence)
             elif number in PASSED_ON:
                 self._pending.append(number)
 
@@ -232,50 +351,24 @@ class Keeper:
             return True
         return bool(pids)
 
-    def _resize(self) -> None:
-        if self._terminal >= 0:
-            with contextlib.suppress(OSError):
-                size = fcntl.ioctl(0, termios.TIOCGWINSZ, bytes(8))
-                fcntl.ioctl(self._terminal, termios.TIOCSWINSZ, size)
-
-    @contextlib.contextmanager
-    def _raw_terminal(self) -> Iterator[None]:
-        """Let every key go to the program while it runs."""
-        if not self._job.terminal:
-            yield
-            return
-        before = termios.tcgetattr(0)
-        tty.setraw(0)
-        try:
-            yield
-        finally:
-            termios.tcsetattr(0, termios.TCSADRAIN, before)
-
     def _drain(self, child: "subprocess.Popen[bytes]") -> None:
         """Take what the program wrote before its end; leftovers of a confined one are being killed."""
         deadline = time.monotonic() + LEFT_S
-        while any(isinstance(key.data, Log) for key in self._events.get_map().values()):
+        while self._outputs:
             left_s = deadline - time.monotonic()
-            if left_s <= 0 or (not self._job.confined and not self._turn(child, 0)):
+            if left_s <= 0 or (not self._job.confined and not self._turn(0)):
                 return
             if self._job.confined:
-                self._turn(child, left_s)
-
-    def _record(self, code: int) -> None:
-        self._out.close()
-        self._err.close()
-        dropped = self._out.dropped_bytes + self._err.dropped_bytes
-        ending = RunEnding(time.time_ns(), code, self._out.bytes, self._err.bytes, dropped)
-        path = os.path.join(self._job.folder, END_NAME)
-        with contextlib.suppress(OSError):  # a full disk: the run is recorded as lost
-            with open(path + ".new", "w", encoding="ascii") as file:
-                json.dump(to_json(ending), file)
-            os.replace(path + ".new", path)
+                self._turn(left_s)
 
 
 def _noted(_number: int, _frame: object) -> None:
     """Do nothing: the signal's number is in the wake-up pipe."""
 
 
-def _take_terminal() -> None:
-    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+def _device(view: str) -> int:
+    """Return the number of the file system that a view is in, 0 if it cannot be entered."""
+    try:
+        return os.stat(view or "/").st_dev
+    except OSError:
+        return 0

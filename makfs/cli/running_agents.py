@@ -2,11 +2,13 @@
 
 import os
 import sys
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from makfs.cli.common import complete_agent, found, note
+from makfs.cli.supervising import care_options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,6 +45,16 @@ There is nothing to pull, push or merge, and no branch to make.
 - Only this directory, your home and /tmp can be written.
 """
 
+
+@dataclass(frozen=True, slots=True)
+class How:
+    """How a run is joined to its caller."""
+
+    quiet: bool  # in the background
+    terminal: bool  # and with a terminal for those who attach
+    interactive: bool  # and with an input for them
+
+
 _COMMAND = "makfs.cli.running_agents.command"  # where the words after `--` are kept
 
 
@@ -58,6 +70,8 @@ class _RunCommand(click.Command):
 @click.command(cls=_RunCommand, epilog=EPILOG, short_help="Run a program in an agent's view, confined to it")
 @click.argument("agent", metavar="AGENT -- COMMAND [ARG]...", required=False, shell_complete=complete_agent)
 @click.option("-d", "--detach", is_flag=True, help="In the background: print the run's number and return.")
+@click.option("-i", "--interactive", is_flag=True, help="With -d: keep its input open for `makfs attach`.")
+@click.option("-t", "--tty", is_flag=True, help="With -d: give it a terminal, for `makfs attach`.")
 @click.option(
     "-e",
     "--env",
@@ -74,10 +88,12 @@ class _RunCommand(click.Command):
     is_flag=True,
     help="Without the confinement: COMMAND may read and write whatever you may.",
 )
+@care_options
 @click.option("--print-guide", is_flag=True, help="Print what AGENT is told of makfs, and end.")
 @click.pass_context
 def run(
     context: click.Context,
+    /,
     agent: str | None,
     detach: bool,
     variables: tuple[str, ...],
@@ -85,6 +101,9 @@ def run(
     share: bool,
     is_open: bool,
     print_guide: bool,
+    interactive: bool,
+    tty: bool,
+    **care: Any,
 ) -> int:
     """Run COMMAND in the view of AGENT, which it cannot leave, and record what it did.
 
@@ -95,6 +114,7 @@ def run(
     """
     from makfs.cli.client import Client
     from makfs.cli.confine import mask
+    from makfs.cli.supervising import care_of, say_unenforced
     from makfs.wire.runs import RunPlan
     from makfs.wire.verbs import RunBegin
 
@@ -107,16 +127,23 @@ def run(
     if is_open and is_offline:
         raise click.UsageError("--no-network needs the confinement that --no-confine leaves out.", context)
     given = _given(context, variables)
+    if (tty or interactive) and not detach:
+        raise click.UsageError(
+            "-i and -t go with -d; in the foreground the program has what you have.", context
+        )
+    looked_after = care_of(context, **care)
     if not is_open:
         _need_bwrap()
     place = found(context)
     shown = mask(command, given.values())
-    wish = RunBegin(agent, shown, not is_open, not is_offline, tuple(sorted(given)), share)
+    wish = RunBegin(agent, shown, not is_open, not is_offline, tuple(sorted(given)), share, looked_after)
     with Client(place.repo) as daemon:
         plan = daemon.get(wish, RunPlan)
+        say_unenforced(plan)
         if detach:
             _detach(plan)
-        return _keep(daemon, plan, wish, command, given, quiet=detach)
+        how = How(detach, tty, interactive)
+        return _keep(daemon, plan, wish, command, given, how)
 
 
 def _given(context: click.Context, variables: "Sequence[str]") -> dict[str, str]:
@@ -166,8 +193,7 @@ def _keep(
     wish: "RunBegin",
     command: "Sequence[str]",
     given: "Mapping[str, str]",
-    *,
-    quiet: bool,
+    how: How,
 ) -> int:
     """Run the program to its end, tell the daemon, return the exit code."""
     import contextlib
@@ -179,7 +205,7 @@ def _keep(
     from makfs.wire.verbs import RunEnd, RunStarted
 
     confine.check_view(plan)
-    is_connected = True
+    is_connected, quiet = True, how.quiet
 
     def started(leader: int) -> None:
         with contextlib.suppress(MakfsError):  # its end is heard by `lost`
@@ -191,11 +217,12 @@ def _keep(
         if not quiet:
             note(f"makfsd ended: the view of {wish.agent} is gone. {command[0]} goes on.")
 
-    keeper = Keeper(_job(plan, wish, command, given, daemon.fileno(), quiet=quiet), started, lost)
+    say = None if quiet else note
+    keeper = Keeper(_job(plan, wish, command, given, daemon.fileno(), how), started, lost, say)
     try:
         code = keeper.run()
     except OSError as error:
-        raise CommandFailed(f"bwrap cannot be run: {error.strerror}.", EXIT_COMMAND_FAILED) from None
+        raise CommandFailed(f"The run cannot start: {error.strerror}.", EXIT_COMMAND_FAILED) from None
     if wish.confined and not keeper.was_started and not quiet:
         note("bwrap could not make the confinement, as it says above; --no-confine runs without.")
     if is_connected:
@@ -212,14 +239,17 @@ def _job(
     command: "Sequence[str]",
     given: "Mapping[str, str]",
     connection: int,
-    *,
-    quiet: bool,
+    how: How,
 ) -> "Job":
     """Return what to start, confined or not."""
     from makfs.cli import confine
     from makfs.cli.keeper import Job
+    from makfs.runs.restarts import parse_policy
 
-    terminal = not quiet and os.isatty(0) and os.isatty(1)
+    quiet = how.quiet
+    terminal = how.terminal if quiet else os.isatty(0) and os.isatty(1)
+    command = _limited(plan, command)
+    policy = parse_policy(wish.care.restart)
     home = confine.inner_home(plan) if wish.confined else plan.home
     guide_path = confine.inner_guide(plan) if wish.confined else _written_guide(plan)
     variables = confine.environment(plan, wish.agent, home, guide_path, given, os.environ)
@@ -227,14 +257,29 @@ def _job(
         variables["PWD"] = plan.view
         return Job(
             lambda _: confine.trampoline(command), variables, plan.folder, plan.view, plan.log_bytes,
-            False, terminal, quiet, connection, (),
+            False, terminal, quiet, connection, (), plan.view, policy, plan.groups, how.interactive,
         )  # fmt: skip
     box = confine.Box(wish.network, terminal, _is_newest())
     guide = _memory_file(GUIDE)
     return Job(
         lambda status: confine.arguments(plan, box, guide, status, command), variables, plan.folder, "/",
-        plan.log_bytes, True, terminal, quiet, connection, (guide,),
+        plan.log_bytes, True, terminal, quiet, connection, (guide,), plan.view, policy, plan.groups,
+        how.interactive,
     )  # fmt: skip
+
+
+def _limited(plan: "RunPlan", command: "Sequence[str]") -> "Sequence[str]":
+    """Return the command, run under the limits that no control group holds."""
+    import dataclasses
+
+    from makfs.cli.confine import trampoline
+    from makfs.runs.limits import by_rlimit
+
+    held = {name: 0 for name in ("memory", "cpu", "pids") if name in plan.enforced}
+    names = {"memory": "memory_bytes", "cpu": "cpus", "pids": "pids"}
+    left = dataclasses.replace(plan.limits, **{names[name]: zero for name, zero in held.items()})
+    prefix = by_rlimit(left, is_root=os.getuid() == 0)
+    return [*prefix, *trampoline(command)] if prefix else command
 
 
 def _memory_file(text: str) -> int:

@@ -185,6 +185,10 @@ class KernelApi(Protocol):
 
     def status(self) -> KernelStatus: ...
 
+    def tell(self, agent: AgentId, sentence: str) -> None:
+        """Put a sentence into an agent's `.makfs/why`."""
+        ...
+
     def add_agent(
         self, name: str, policy: str | None = None, isolation: str | None = None
     ) -> AgentStatus: ...

@@ -73,7 +73,7 @@ class Kernel:
         self.tasks = core.tasks
         self.news = News(core.store)
         self.history = History(core, self._drop_entries)
-        core.locks.tell = self._tell
+        core.locks.tell = self.tell
         self.warnings: list[str] = []
         if recovered:
             self.warnings.append(
@@ -186,7 +186,7 @@ class Kernel:
             memory_bytes=resident_bytes(),
         )
 
-    def _tell(self, agent: AgentId, sentence: str) -> None:
+    def tell(self, agent: AgentId, sentence: str) -> None:
         """Put a sentence into an agent's `.makfs/why`."""
         view = self.agents.by_name.get(agent)
         if view is not None:

@@ -46,6 +46,7 @@ class Mount:
     root: str  # directory of the file system that the mountpoint shows; not "/" for a bind mount
     fstype: str
     source: str
+    options: str = ""  # of the file system, separated by commas
 
     @property
     def repo(self) -> str | None:
@@ -86,7 +87,8 @@ def _mounts(mountinfo: bytes) -> Iterator[Mount]:
         dash = fields.index(b"-", 6)
         if len(fields) < dash + 3 or len(fields) < 6:
             continue
-        yield Mount(*(_unescape(each) for each in (fields[4], fields[3], fields[dash + 1], fields[dash + 2])))
+        wanted = (fields[4], fields[3], *fields[dash + 1 : dash + 4])
+        yield Mount(*(_unescape(each) for each in wanted))
 
 
 def _unescape(field: bytes) -> str:

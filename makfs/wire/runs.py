@@ -1,15 +1,28 @@
 """What daemon and command line tell each other of runs: programs that makfs started in an agent's view. Pure.
 
-A run's folder is `.makfs/runs/N`: `record.json` (a RunRecord, written by makfsd), `end.json` (a RunEnding,
-written by the keeper, the process that started the program), `stdout` and `stderr`.
+A run's folder is `.makfs/runs/N`. makfsd writes `record.json` (a RunRecord), `wish.json` (a RunWish) and
+`events.jsonl`; the keeper, the process that started the program, writes `live.json` (a RunLive), `end.json`
+(a RunEnding), `stdout`, `stderr`, `diff.txt`, `terminal.cast` where there is a terminal, and listens at
+`attach.sock`. Files in place of messages: whichever is killed, the other and the next makfsd still know.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from makfs.runs.limits import Limits
+from makfs.runs.restarts import Told
 
 RUNS_DIR = "runs"
 HOMES_DIR = "agents"
 RECORD_NAME = "record.json"
 END_NAME = "end.json"
+LIVE_NAME = "live.json"
+WISH_NAME = "wish.json"
+EVENTS_NAME = "events.jsonl"
+ATTACH_NAME = "attach.sock"
+TERMINAL_NAME = "terminal.cast"
+DIFF_NAME = "diff.txt"
+
+RUNNING, PAUSED, RESTARTING, ENDED, LOST = "running", "paused", "restarting", "ended", "lost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +31,17 @@ class Process:
 
     pid: int
     start: int  # clock ticks since boot: proc_pid_stat(5), starttime
+
+
+@dataclass(frozen=True, slots=True)
+class Care:
+    """How a run is looked after. 0: no limit, but what makfs.conf says."""
+
+    restart: str = "no"  # see makfs.runs.restarts
+    timeout_s: float = 0.0
+    idle_timeout_s: float = 0.0
+    limits: Limits = field(default_factory=Limits)
+    budget: tuple[str, ...] = ()  # NAME=NUMBER
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +57,66 @@ class RunPlan:
     env: tuple[str, ...]
     paths: tuple[str, ...]
     log_bytes: int
+    limits: Limits = field(default_factory=Limits)  # in force: those asked for, else makfs.conf's
+    groups: tuple[str, ...] = ()  # directories of the run's control groups
+    enforced: tuple[str, ...] = ()  # controllers whose limits they hold
+    unenforced: tuple[str, ...] = ()  # sentences
+
+
+@dataclass(frozen=True, slots=True)
+class RunLive:
+    """What a keeper knows of its program."""
+
+    keeper: Process | None = None
+    leader: Process | None = None  # None: not there, or not there yet
+    restarts: int = 0
+    next_ns: int = 0  # wall clock: when it is started again; 0: it is there
+    tokens: int = 0  # that the program said it used
+
+
+@dataclass(frozen=True, slots=True)
+class RunWish:
+    """What is to follow the end of a run's program."""
+
+    told: Told
+
+
+@dataclass(frozen=True, slots=True)
+class RunEvent:
+    """What happened to a run, for people."""
+
+    time_ns: int  # wall clock
+    event: str  # "began", "restarted", "warned", "paused", "resumed", "stopped", "ended" ...
+    says: str = ""  # a sentence
+
+
+@dataclass(frozen=True, slots=True)
+class RunProcess:
+    """A process of a run, when it was asked."""
+
+    pid: int
+    parent: int
+    name: str  # as the kernel has it; arguments may hold secrets
+    state: str  # a letter of proc_pid_stat(5)
+    cpu_s: float
+    memory_bytes: int  # resident
+
+
+@dataclass(frozen=True, slots=True)
+class RunUse:
+    """What a run takes, when it was asked."""
+
+    number: int
+    agent: str
+    time_ns: int  # monotonic clock
+    cpu_ns: int  # since its begin, of all processes that are known of
+    memory_bytes: int
+    memory_limit_bytes: int
+    pids: int
+    pids_limit: int
+    commits: int
+    refusals: int
+    by_group: bool  # measured by a control group, else by looking at each process
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +128,9 @@ class RunEnding:
     stdout_bytes: int  # written by the program
     stderr_bytes: int
     dropped_bytes: int  # of both, not kept
+    log_problem: str = ""  # why something could not be kept
+    restarts: int = 0
+    tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +140,7 @@ class RunRecord:
     number: int
     agent: str
     command: tuple[str, ...]  # with secrets masked
-    status: str  # "running", "ended", or "lost": nobody saw its end
+    status: str  # RUNNING, PAUSED, RESTARTING, ENDED, or LOST: nobody saw its end
     confined: bool
     network: bool
     variables: tuple[str, ...]  # names let through beside the usual ones
@@ -72,3 +159,24 @@ class RunRecord:
     stdout_bytes: int = 0
     stderr_bytes: int = 0
     dropped_bytes: int = 0
+    care: Care = field(default_factory=Care)
+    limits: Limits = field(default_factory=Limits)
+    groups: tuple[str, ...] = ()
+    enforced: tuple[str, ...] = ()
+    unenforced: tuple[str, ...] = ()
+    restarts: int = 0
+    next_ns: int = 0  # when it is started again, 0: it is there
+    paused_ns: int = 0  # since when, 0: it is not
+    why_ended: str = ""  # a sentence, where it did not end by itself
+    last_activity_ns: int = 0  # of its view or its output
+    tokens: int = 0
+    oom_kills: int = 0  # processes killed for --memory, as far as a control group counts them
+    view_gone: bool = False  # the mount under it ended: nothing in its view can be reached any more
+    log_problem: str = ""
+    taken: tuple[tuple[str, str], ...] = ()  # budgets, and the step that was taken for each
+    processes: tuple[RunProcess, ...] = ()  # when it was asked; not kept
+
+    @property
+    def is_over(self) -> bool:
+        """Tell whether it goes on no more."""
+        return self.status in (ENDED, LOST)

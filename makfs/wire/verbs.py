@@ -3,11 +3,12 @@
 The values that come back are those of `makfs.engine.api` and `makfs.store.model`, as JSON.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, get_args
 
 from makfs.wire.frames import Request
 from makfs.wire.mailverbs import OfMail
+from makfs.wire.runs import Care
 from makfs.wire.values import to_json
 
 MAX_LIST = 1000
@@ -332,6 +333,7 @@ class RunBegin:
     network: bool
     variables: tuple[str, ...] = ()
     share: bool = False
+    care: Care = field(default_factory=Care)
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,7 +356,7 @@ class RunEnd:
 
 @dataclass(frozen=True, slots=True)
 class Runs:
-    """List runs, newest first; `ended` too: list of RunRecord."""
+    """List runs with their processes, newest first; `ended` too: list of RunRecord."""
 
     verb: ClassVar[str] = "runs"
     ended: bool = False
@@ -375,6 +377,35 @@ class SignalRun:
     verb: ClassVar[str] = "run-signal"
     number: int
     signal: int
+
+
+@dataclass(frozen=True, slots=True)
+class StopRun:
+    """Send a run's program SIGTERM; its end is the run's or, with `again`, a new start follows: null.
+
+    A program that is paused goes on for it.
+    """
+
+    verb: ClassVar[str] = "run-stop"
+    number: int
+    again: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PauseRun:
+    """Freeze every process of a run, or let them go on: null."""
+
+    verb: ClassVar[str] = "run-pause"
+    number: int
+    on: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class MeasureRuns:
+    """Tell what runs take, () all that are not over: list of RunUse."""
+
+    verb: ClassVar[str] = "run-stats"
+    numbers: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -402,12 +433,14 @@ Quick = (
 )  # fmt: skip
 """Answered at once."""
 
-OfRuns = RunStarted | RunEnd | Runs | ShowRun | SignalRun | RemoveRun
+OfRuns = RunStarted | RunEnd | ShowRun | SignalRun | StopRun | RemoveRun
 """Answered at once, by the runner."""
+
+LongOfRuns = Runs | MeasureRuns | PauseRun | WaitRun
 
 Long = (
     History | RemoveAgent | Undo | Restore | Publish | Refresh | Discard | ApplyRefusal | Claim | Check
-    | Gc | Unmount | RunBegin | WaitRun
+    | Gc | Unmount | RunBegin | LongOfRuns
 )  # fmt: skip
 """These may wait; cancelled when the client goes away."""
 

@@ -46,6 +46,9 @@ class SmallKernel(SmallLocks):
     def status(self) -> KernelStatus:
         return KernelStatus("/r\udcff", "/m", 1, "0", 0, Seq(3), tuple(self.agents), (), (), 9)
 
+    def tell(self, agent: AgentId, sentence: str) -> None:
+        raise AssertionError(f"{agent} is told {sentence}")
+
     def add_agent(self, name: str, policy: str | None = None, isolation: str | None = None) -> AgentStatus:
         if any(each.agent == name for each in self.agents):
             raise Busy(f"there is an agent {name} already")
