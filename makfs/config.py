@@ -22,6 +22,7 @@ from makfs.settings import (
     AllowOther,
     BudgetConfig,
     Isolation,
+    MessagesConfig,
     MountConfig,
     OnWrite,
     PublishConfig,
@@ -42,6 +43,7 @@ __all__ = [
     "BudgetConfig",
     "Config",
     "Isolation",
+    "MessagesConfig",
     "MountConfig",
     "OnWrite",
     "Partial",
@@ -104,6 +106,7 @@ class Config:
     mount: MountConfig = MountConfig()
     run: RunConfig = RunConfig()
     budget: BudgetConfig = BudgetConfig()
+    messages: MessagesConfig = MessagesConfig()
     agents: tuple[AgentRule, ...] = ()
     paths: tuple[PathRule, ...] = ()  # a later one beats an earlier one
     roles: tuple[RoleRule, ...] = ()

@@ -10,6 +10,7 @@ MAX_TASK = 100
 _TAKEN: dict[str, str] = {
     EXTERNAL: "it stands for edits made directly in the repository",
     PERSON: "it stands for the commands of people",
+    "all": "it stands for all agents, where a message goes to",
 }
 _NAME = re.compile(r"[A-Za-z0-9_-](?:[A-Za-z0-9_.-]{0,62}[A-Za-z0-9_-])?", re.ASCII)
 

@@ -228,6 +228,47 @@ class MountConfig:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class MessagesConfig:
+    """How much agents may write to each other, and share by name."""
+
+    message_bytes: int = _setting(
+        64 * _KIB,
+        "A message has at most so many bytes. What is longer is better shared by name.",
+        unit="bytes",
+        low=_KIB,
+        high=512 * _KIB,
+    )
+    unread: int = _setting(
+        1000,
+        "So many messages may wait in one inbox; one more is refused, and its sender told.",
+        unit="messages",
+        low=1,
+        high=100_000,
+    )
+    unread_bytes: int = _setting(
+        8 * _MIB,
+        "So many bytes of messages may wait in one inbox.",
+        unit="bytes",
+        low=_KIB,
+        high=256 * _MIB,
+    )
+    artifact_bytes: int = _setting(
+        8 * _MIB,
+        "What is shared by name has at most so many bytes.",
+        unit="bytes",
+        low=_KIB,
+        high=256 * _MIB,
+    )
+    shared_bytes: int = _setting(
+        64 * _MIB,
+        "So many bytes may be shared by name at once; older versions may take as many again.",
+        unit="bytes",
+        low=_KIB,
+        high=1024 * _MIB,
+    )
+
+
 def _check_variable(name: str) -> None:
     if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) is None:
         raise ValueError(f"{name!r} is not the name of a variable")
@@ -337,6 +378,7 @@ class BudgetConfig:
 
 Section = (
     StoreConfig | WriteConfig | ViewConfig | PublishConfig | MountConfig | RunConfig | BudgetConfig
+    | MessagesConfig
 )  # fmt: skip
 
 SECTIONS: Final[Mapping[str, Section]] = {
@@ -347,6 +389,7 @@ SECTIONS: Final[Mapping[str, Section]] = {
     "mount": MountConfig(),
     "run": RunConfig(),
     "budget": BudgetConfig(),
+    "messages": MessagesConfig(),
 }
 
 

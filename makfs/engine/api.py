@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from makfs.engine.historyapi import HistoryApi
+from makfs.engine.mailapi import MailApi
 from makfs.engine.newsapi import NewsApi
 from makfs.ids import AgentId, RepoPath, Seq
 from makfs.store.model import Collected, Commit, CommitDetail, LogQuery, Refusal
@@ -171,6 +172,11 @@ class KernelApi(Protocol):
     @property
     def history(self) -> HistoryApi:
         """Return the verbs that read history."""
+        ...
+
+    @property
+    def mail(self) -> MailApi:
+        """Return messages, and what is shared by name."""
         ...
 
     @property

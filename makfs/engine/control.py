@@ -5,11 +5,14 @@
     claim, release       commands, a line each; reading shows what this agent holds
     task                 what this agent works at: read it, write it
     publish, refresh     in a snapshot view: orders, given by any line (no nodes/ and outline/ there)
+    inbox/, outbox/      messages to and from the view's agent; sent: its newest (`mailfiles`)
+    shared/NAME          artifacts that anybody shared by name
     refused/N/           a refused write: its `file`, the `reason`, the `diff`
     nodes/PATH/QUALNAME  one node of a source file: read it, write it, as if it were a file
     outline/PATH         the signatures of a source file
 
-Y2  Nothing can be made, renamed or removed here; what is bad changes nothing and is told in `why`.
+Y2  Nothing but messages and artifacts can be made, renamed or removed here; what is bad changes nothing and
+    is told in `why`.
 Y3  Whoever waits in `claim` keeps nobody from opening it: the kernel locks an inode that is written, so each
     that is opened for writing gives its name to a new one.
 """
@@ -27,6 +30,7 @@ from makfs.engine.core import Core
 from makfs.engine.corridor import Corridor
 from makfs.engine.handles import CommandHandle
 from makfs.engine.inodes import Inode, MadeStat, Realm, StatLike
+from makfs.engine.mailfiles import FOLDERS, SENT, MailFiles
 from makfs.engine.names import oserror
 from makfs.engine.nodefiles import NodeFiles
 from makfs.engine.orders import ORDERS, Carry, Order, standing
@@ -50,11 +54,14 @@ _BITS = 0o666
 class Control:
     """Virtual files. Paths inside are those below `.makfs/`."""
 
-    def __init__(self, core: Core, claims: Claims, corridor: Corridor, patience: Patience) -> None:
+    def __init__(
+        self, core: Core, claims: Claims, corridor: Corridor, patience: Patience, mail: MailFiles
+    ) -> None:
         self.core = core
         self._claims = claims
         self._sources = Sources(core)
         self._nodes = NodeFiles(core, self._sources, corridor, patience)
+        self.mail = mail
         self.orders: dict[str, Carry] = {}  # of snapshot views, by name
         self._detached: dict[Inode, str] = {}  # by inode, the name it had
         self._retrying: set[int] = set()  # threads that were told to look the name up again
@@ -84,14 +91,19 @@ class Control:
         made = MadeStat(stat.S_IFREG | 0o444, st_mtime_ns=since, st_ctime_ns=since)
         if (top := self.core.backing.lstat("")) is not None:
             made.st_uid, made.st_gid = top.st_uid, top.st_gid
+        if inode in self.mail.writing:
+            return self.mail.stat(inode, made, None)
         if inode.is_dir:
-            made.st_mode, made.st_nlink = stat.S_IFDIR | 0o555, 2
+            is_open = path is not None and _inside(path) in FOLDERS
+            made.st_mode, made.st_nlink = stat.S_IFDIR | (0o755 if is_open else 0o555), 2
             return made
         if path is None:
             made.st_nlink = 0
             return made
         inside = _inside(path)
         made.st_size = len(self.text(inode) if text is None else text)
+        if self.mail.is_mine(inside):
+            return self.mail.stat(inode, made, inside)
         if inside in _COMMANDS:
             made.st_mode = stat.S_IFREG | 0o644
         elif (source := self.source(inode)) and (like := self.core.backing.lstat(source)) is not None:
@@ -116,8 +128,16 @@ class Control:
         inside = _inside(inode.path)
         if not inside:
             return sorted(
-                [*_FILES, _REFUSED, *(ORDERS if inode.view.stand is not None else (_NODES, _OUTLINE))]
+                [
+                    *_FILES,
+                    _REFUSED,
+                    SENT,
+                    *FOLDERS,
+                    *(ORDERS if inode.view.stand is not None else (_NODES, _OUTLINE)),
+                ]
             )
+        if inside in FOLDERS:
+            return self.mail.names(inode.view, inside)
         first, _, path = inside.partition("/")
         if first == _NODES and self._sources.is_file(inode.view, path):
             return self._sources.qualnames(inode.view, path)
@@ -129,7 +149,7 @@ class Control:
         return list(_PARTS)
 
     def _is_dir(self, view: View, inside: str) -> bool:
-        if inside in ("", _REFUSED):
+        if inside in ("", _REFUSED, *FOLDERS):
             return True
         first, _, rest = inside.partition("/")
         if first == _REFUSED:
@@ -159,6 +179,8 @@ class Control:
     def _text(self, view: View, inside: str) -> bytes | None:
         if inside in _FILES:
             return self._file(view, inside)
+        if self.mail.is_mine(inside):
+            return self.mail.text(view, inside)
         if inside in ORDERS and view.stand is not None:
             return standing(view)
         first, _, rest = inside.partition("/")
@@ -190,7 +212,7 @@ class Control:
         if name == "agent":
             return f"{view.agent}\n".encode()
         if name == "why":
-            return _bytes(view.told)
+            return _bytes(view.told + self.mail.mail.waiting_line(view.agent))
         if name == "task":
             return tasks.told(self.core.tasks, view.agent)
         if name == "locks":
@@ -231,6 +253,8 @@ class Control:
         if inside in ORDERS and inside in self.orders:
             self._detach(inode)
             return Order(inode, inside, self.orders[inside])
+        if self.mail.is_mine(inside):
+            return self.mail.open(inode, inside, flags, caller)
         if _is_node(inside):
             return self._nodes.open(inode, self.source(inode), inside.rpartition("/")[2], flags, caller)
         view.why = f"{path or TOP} only tells; .makfs/claim, release, task and nodes/ are written."
@@ -259,9 +283,39 @@ class Control:
     def truncate(self, inode: Inode) -> None:
         """Cut a file that nobody has open: nothing for a command, EPERM for all else."""
         path = self._path(inode)
+        if inode in self.mail.writing:
+            return
         if path is not None and _inside(path) not in _COMMANDS:
             inode.view.why = f"{path} is cut only by whoever has it open for writing."
             raise oserror(errno.EPERM, path)
+
+    # ---- messages
+
+    def create(self, folder: Inode, name: str, caller: Caller) -> tuple[Found, CommandHandle]:
+        """Make a file where messages and artifacts are written. Raises EPERM."""
+        inside = _inside(folder.path or "")
+        if inside not in FOLDERS:
+            self.refuse_name(folder)
+        inode, written = self.mail.create(folder, inside, name, caller)
+        return Found(inode, self.stat(inode, b""), 0.0, 0.0), written
+
+    def unlink(self, folder: Inode, name: str) -> None:
+        """Acknowledge a message, forget a draft, share no more. Raises EPERM, ENOENT."""
+        inside = _inside(folder.path or "")
+        if inside not in FOLDERS:
+            self.refuse_name(folder)
+        self.mail.unlink(folder.view, f"{inside}/{name}")
+
+    def rename(self, folder: Inode, name: str, target: Inode, new_name: str) -> None:
+        """Send or share a draft. Raises EXDEV where it takes a copy, EPERM, MakfsError."""
+        inside = [
+            _inside(each.path or "") if each.realm is Realm.CONTROL else "" for each in (folder, target)
+        ]
+        if not any(each in FOLDERS for each in inside):
+            self.refuse_name(folder if folder.realm is Realm.CONTROL else target)
+        if not all(each in FOLDERS for each in inside):
+            raise oserror(errno.EXDEV, name)
+        self.mail.rename(folder.view, f"{inside[0]}/{name}", f"{inside[1]}/{new_name}")
 
     def refuse_name(self, folder: Inode) -> NoReturn:
         """Say that no name can be made, moved or removed here (Y2). Raises EPERM."""

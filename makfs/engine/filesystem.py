@@ -31,6 +31,7 @@ from makfs.engine.views import View
 from makfs.errors import Busy
 
 T = TypeVar("T")
+_NOREPLACE = 1  # renameat2(2)
 SHORT_NAME = 255 // 4  # no encoding makes so few characters too long a name
 
 
@@ -68,6 +69,17 @@ class FileSystem(Looking):
         if folder.path is None:
             raise oserror(errno.ENOENT)
         return folder
+
+    def _is_control(self, ino: int) -> bool:
+        inode = self.core.table.by_ino.get(ino)
+        return inode is not None and inode.realm is Realm.CONTROL
+
+    def _rename_control(self, folder: Inode, name: str, target: Inode, new_name: str, flags: int) -> None:
+        if folder.view is not target.view or Realm.ROOT in (folder.realm, target.realm):
+            raise oserror(errno.EXDEV, name)
+        if flags & ~_NOREPLACE:
+            raise oserror(errno.EINVAL, name)
+        self.control.rename(folder, name, target, new_name)
 
     def _child(self, folder: Inode, name: str, *, is_dir: bool) -> tuple[str, Realm]:
         """Return the path of a name and its realm."""
@@ -156,6 +168,9 @@ class FileSystem(Looking):
 
     async def unlink(self, parent: int, name: str, caller: Caller) -> None:
         """Remove a file."""
+        if self._is_control(parent):
+            self.control.unlink(self.inode(parent), name)
+            return
         folder = self._folder(parent)
         path, realm = self._child(folder, name, is_dir=False)
         async with self._name_operation(folder.view) as effects:
@@ -188,6 +203,9 @@ class FileSystem(Looking):
         self, parent: int, name: str, new_parent: int, new_name: str, flags: int, caller: Caller
     ) -> None:
         """Rename (renameat2(2)); EXDEV across views and, for folders, across realms."""
+        if self._is_control(parent) or self._is_control(new_parent):
+            self._rename_control(self.inode(parent), name, self.inode(new_parent), new_name, flags)
+            return
         folder, target = self._folder(parent), self._folder(new_parent)
         if folder.view is not target.view or Realm.ROOT in (folder.realm, target.realm):
             raise oserror(errno.EXDEV, name)
@@ -312,6 +330,10 @@ class FileSystem(Looking):
         self, parent: int, name: str, mode: int, flags: int, caller: Caller
     ) -> tuple[Found, Opened]:
         """Make and open a file."""
+        if self._is_control(parent):
+            found, command = self.control.create(self.inode(parent), name, caller)
+            found.inode.opens += 1
+            return found, self._opened(command, direct_io=True)
         folder = self._folder(parent)
         path, realm = self._child(folder, name, is_dir=False)
         view = folder.view
@@ -443,6 +465,10 @@ class FileSystem(Looking):
         inode = self.inode(ino)
         if inode.realm is Realm.CONTROL and change.is_size_only:
             self._truncate_command(inode, number, change.size or 0)
+            return self.control.stat(inode), 0.0
+        if inode in self.control.mail.writing:  # its mode and times are nobody's business: cp and mv set them
+            if change.size is not None:
+                self._truncate_command(inode, number, change.size)
             return self.control.stat(inode), 0.0
         if inode.realm in (Realm.ROOT, Realm.CONTROL):
             raise oserror(errno.EPERM)

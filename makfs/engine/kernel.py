@@ -42,6 +42,7 @@ from makfs.engine.history import History
 from makfs.engine.inodes import InodeTable
 from makfs.engine.keeping import collect, cut_sentence
 from makfs.engine.locking import Locks
+from makfs.engine.mail import Mail
 from makfs.engine.names import Names
 from makfs.engine.news import News
 from makfs.engine.nodes import head_source
@@ -167,6 +168,12 @@ class Kernel:
         ]
 
     # ---- verbs
+
+    @property
+    def mail(self) -> Mail:
+        """Return messages, and what is shared by name."""
+        assert self.fs is not None, "verbs come after `attach`"
+        return self.fs.mail
 
     def status(self) -> KernelStatus:
         """Return the kernel's state."""

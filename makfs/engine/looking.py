@@ -14,6 +14,8 @@ from makfs.engine.effects import Outbox
 from makfs.engine.gitlock import GitLocks
 from makfs.engine.handles import OpenFile
 from makfs.engine.inodes import Inode, Realm, StatLike
+from makfs.engine.mail import Mail
+from makfs.engine.mailfiles import HEADER_BYTES, OUTBOX, SHARED, MailFiles
 from makfs.engine.moves import Moves
 from makfs.engine.names import Names, oserror
 from makfs.engine.patience import Patience
@@ -69,7 +71,15 @@ class Looking:
         self.moves = Moves(core, data, names, self.real, self.handles)
         self.git_locks = GitLocks(core)
         self.patience = Patience(core, outbox)
-        self.control = Control(core, Claims(core, agents.by_name), data.corridor, self.patience)
+        config = core.config.messages
+        self.mail = Mail(core, agents.by_name)
+        files = MailFiles(
+            self.mail,
+            core.procs,
+            {OUTBOX: config.message_bytes + HEADER_BYTES, SHARED: config.artifact_bytes},
+        )
+        claims = Claims(core, agents.by_name)
+        self.control = Control(core, claims, data.corridor, self.patience, files)
         self._next = itertools.count(1)
 
     # ---- inodes

@@ -30,7 +30,7 @@ def locks(claims: Claims, view: View) -> bytes:
     rows: list[dict[str, object]] = [
         {
             "kind": "grant", "agent": grant.agent, "address": grant.address, "mode": grant.mode,
-            "fence": grant.fence, "since": _iso(grant.since_ns), "expires": _iso(grant.expires_ns),
+            "fence": grant.fence, "since": iso(grant.since_ns), "expires": iso(grant.expires_ns),
             "left_s": _left_s(grant.expires_ns, state.now_ns), "lease_s": grant.lease_ns / 1e9,
             "explicit": grant.explicit,
         }
@@ -77,7 +77,7 @@ def _waiters(claims: Claims, view: View, state: LockState) -> list[dict[str, obj
             found.append(
                 {
                     "kind": "waiter", "ticket": row.ticket, "agent": row.agent, "claims": asked,
-                    "since": _iso(row.since_ns), "until": _iso(row.until_ns),
+                    "since": iso(row.since_ns), "until": iso(row.until_ns),
                     "left_s": _left_s(row.until_ns, state.now_ns),
                     "behind": list(dict.fromkeys([*row.behind, *before])), "place": len(before) + 1,
                 }
@@ -109,7 +109,8 @@ def _is_seen(view: View, address: str) -> bool:
     return view.role is None or not view.role.hides_address(Address(address))
 
 
-def _iso(time_ns: int) -> str:
+def iso(time_ns: int) -> str:
+    """Return a wall-clock time as ISO 8601, local, with its offset."""
     return datetime.fromtimestamp(time_ns / 1e9).astimezone().isoformat(timespec="milliseconds")
 
 

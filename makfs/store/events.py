@@ -197,6 +197,7 @@ def of_commit(commit: Commit) -> Happening:
     """Return a commit as it is told among what happened."""
     fields: dict[str, Any] = {
         "seq": commit.seq, "program": commit.program, "pid": commit.pid, "note": commit.note,
+        "task": commit.task,
         "paths": commit.paths[:MOST_NAMED], "paths_total": len(commit.paths),
         "nodes": commit.addresses, "nodes_total": commit.nodes_changed,
     }  # fmt: skip

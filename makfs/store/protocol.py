@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from makfs.ids import AgentId, NodeUid, RepoPath, Seq
 from makfs.locks.recorded import Call
 from makfs.locks.rows import Row, Rows
+from makfs.messages import Artifact, Limits, Message
 from makfs.store.happened import HappenedPage, Position
 from makfs.store.model import (
     Collected,
@@ -24,6 +25,38 @@ from makfs.store.model import (
     Revision,
     Stretch,
 )
+
+
+class Post(Protocol):
+    """Messages and shared artifacts (`makfs.store.post`)."""
+
+    def send(self, draft: Message, limits: Limits) -> Message: ...
+
+    def acknowledge(self, agent: AgentId, number: int, time_ns: int) -> bool: ...
+
+    def unread(self, agent: AgentId) -> Sequence[Message]: ...
+
+    def count_unread(self, agent: AgentId) -> int: ...
+
+    def unread_one(self, agent: AgentId, number: int) -> Message | None: ...
+
+    def message(self, number: int) -> Message | None: ...
+
+    def messages(self, limit: int, before: int | None, agent: AgentId | None) -> Sequence[Message]: ...
+
+    def unread_by(self, number: int) -> Sequence[AgentId]: ...
+
+    def answer_to(self, number: int, asker: AgentId) -> Message | None: ...
+
+    def share(self, name: str, agent: AgentId, data: bytes, time_ns: int, limits: Limits) -> Artifact: ...
+
+    def unshare(self, name: str, agent: AgentId, time_ns: int) -> bool: ...
+
+    def artifacts(self) -> Sequence[Artifact]: ...
+
+    def artifact(self, name: str, version: int | None = None) -> Artifact | None: ...
+
+    def artifact_bytes(self, name: str, version: int) -> bytes | None: ...
 
 
 class Events(Protocol):
@@ -57,6 +90,11 @@ class Store(Protocol):
     @property
     def events(self) -> Events:
         """Return what happened beside commits."""
+        ...
+
+    @property
+    def post(self) -> Post:
+        """Return the messages and shared artifacts."""
         ...
 
     def commit(self, draft: CommitDraft) -> tuple[Commit, tuple[Effect, ...]]:

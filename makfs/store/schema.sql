@@ -175,7 +175,7 @@ CREATE TABLE event (
     PRIMARY KEY (seq, place)
 ) STRICT, WITHOUT ROWID;
 
--- Messages (K1). Ids are never used again: '@message' in meta is the newest given out.
+-- Messages (K1). Ids are never used again: '@message' in meta has the newest given out, and its time.
 CREATE TABLE message (
     id           INTEGER PRIMARY KEY,
     time_ns      INTEGER NOT NULL,

@@ -36,6 +36,7 @@ from makfs.store.model import (
     Problem,
     Revision,
 )
+from makfs.store.post import Post
 from makfs.store.reader import SqliteReader
 from makfs.store.wal import Log
 from makfs.store.writing import Batch, Memory, read_marks
@@ -59,6 +60,7 @@ class SqliteStore(Beside):
         except BaseException:
             self._database.close()
             raise
+        self.post = Post(self.file, self._connection, self._transaction, self.events)
 
     @classmethod
     def open(cls, directory: Path, *, large_bytes: int) -> "SqliteStore":

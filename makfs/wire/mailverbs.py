@@ -22,5 +22,93 @@ class Events:
     paths: tuple[str, ...] = ()
 
 
-OfMail = Events
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send a message, of people or `by` an agent: Message. `to` may be `all`."""
+
+    verb: ClassVar[str] = "message-send"
+    to: tuple[str, ...]
+    body: str
+    priority: str = "normal"
+    re: int = 0
+    by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Send a question and wait for the first answer: Answered."""
+
+    verb: ClassVar[str] = "message-ask"
+    to: tuple[str, ...]
+    body: str
+    timeout_s: float
+    priority: str = "normal"
+    by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerTo:
+    """Answer a message, as the one to whom it went: Message."""
+
+    verb: ClassVar[str] = "message-answer"
+    number: int
+    body: str
+    priority: str = "normal"
+    by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Inbox:
+    """List what an agent, or without one people, have not acknowledged: list of Message."""
+
+    verb: ClassVar[str] = "inbox"
+    agent: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledge:
+    """Take a message out of an inbox: whether it was there."""
+
+    verb: ClassVar[str] = "message-ack"
+    number: int
+    agent: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Messages:
+    """List messages that are kept, newest first: list of MessageRow."""
+
+    verb: ClassVar[str] = "messages"
+    limit: int = 100
+    before: int | None = None
+    agent: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Share the bytes of a file by name, as people: Artifact. The daemon reads it."""
+
+    verb: ClassVar[str] = "share"
+    name: str
+    file: str  # absolute
+
+
+@dataclass(frozen=True, slots=True)
+class Unshare:
+    """Forget a name and all its versions: null."""
+
+    verb: ClassVar[str] = "unshare"
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """List the newest version of every name that is shared: list of Artifact."""
+
+    verb: ClassVar[str] = "shared"
+
+
+OfMail = (
+    Events | Send | Ask | AnswerTo | Inbox | Acknowledge | Messages | Share | Unshare | Shared
+)  # fmt: skip
 """These may wait."""

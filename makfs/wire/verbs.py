@@ -447,7 +447,7 @@ Long = (
 Verb = Quick | OfRuns | OfMail | Long
 
 VERBS: dict[str, type[Verb]] = {
-    each.verb: each for each in (*get_args(Quick), *get_args(OfRuns), OfMail, *get_args(Long))
+    each.verb: each for each in (*get_args(Quick), *get_args(OfRuns), *get_args(OfMail), *get_args(Long))
 }
 
 

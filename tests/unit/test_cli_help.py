@@ -53,6 +53,13 @@ Commands:
   kill        Send runs a signal
   wait        Wait for the end of runs
   rm          Remove the records of runs
+  send        Send a message to an agent, or to all
+  ask         Ask an agent, and print the answer
+  answer      Answer a message
+  inbox       Show what an agent, or you, have not read yet
+  messages    List messages
+  share       Share a file by name, for all views
+  shared      List what is shared by name
   events      Tell what happened, a line of JSON each; follow with -f
   undo        Take commits back, keeping later work
   restore     Make a path what it was after a commit

@@ -19,6 +19,7 @@ from makfs.cli.client import Client
 from makfs.cli.exits import NotServed, Told
 from makfs.config import RunConfig
 from makfs.engine.api import AgentStatus, Finding, KernelStatus, NodeRow, Progress
+from makfs.engine.mailapi import MailApi
 from makfs.errors import Busy, NotFound
 from makfs.ids import AgentId, RepoPath, Seq
 from makfs.store.model import Collected, Commit, CommitDetail, LogQuery, Refusal
@@ -42,6 +43,10 @@ class SmallKernel(SmallLocks):
         self.check_started = trio.Event()
         self.check_cancelled = trio.Event()
         self.hold_check = False
+
+    @property
+    def mail(self) -> MailApi:
+        raise AssertionError("no test of this kernel writes messages")
 
     def status(self) -> KernelStatus:
         return KernelStatus("/r\udcff", "/m", 1, "0", 0, Seq(3), tuple(self.agents), (), (), 9)
