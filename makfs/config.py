@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any, Final, cast
 
+from makfs.adapters.table import Table, read_all
 from makfs.errors import BadName, ConfigError
 from makfs.ids import AgentId, RepoPath
 from makfs.names import agent_id
@@ -177,6 +178,7 @@ class Partial:
     agents: tuple[AgentRule, ...] = ()
     paths: tuple[PathRule, ...] = ()
     roles: tuple[RoleRule, ...] = ()
+    adapters: tuple[Table, ...] = ()  # for `makfs run`; the daemon has no use for them
 
 
 def _check_part(glob: str) -> None:
@@ -189,6 +191,7 @@ def _check_path(glob: str) -> None:
         raise ValueError(f"{glob!r} is not a path's pattern: only write takes parts of files")
 
 
+_ADAPTER: Final = "adapter"
 _PARTS, _PATHS = Setting("", check_item=_check_part), Setting("", check_item=_check_path)
 _RULES: Final[Mapping[str, Mapping[str, tuple[object, Setting]]]] = {
     "agent": {
@@ -212,9 +215,10 @@ def parse(text: str, file_name: str) -> Partial:
         raise ConfigError(f"{file_name}: not TOML: {error}") from None
     values: list[Given] = []
     rules: dict[str, list[Any]] = {section: [] for section in _RULES}
+    adapters = _parse_adapters(file_name, data.pop(_ADAPTER, {}))
     for section, table in data.items():
         if section not in SECTIONS and section not in _RULES:
-            raise ConfigError(f"{file_name}: {_unknown(section, '', [*SECTIONS, *_RULES])}")
+            raise ConfigError(f"{file_name}: {_unknown(section, '', [*SECTIONS, *_RULES, _ADAPTER])}")
         if not isinstance(table, dict):
             raise ConfigError(f"{file_name}: {section} is a table; accepted: [{section}] and keys below it")
         if section in SECTIONS:
@@ -222,9 +226,8 @@ def parse(text: str, file_name: str) -> Partial:
         else:
             made = _MAKERS[section]
             rules[section] += (made(name, **keys) for name, keys in _parse_rules(file_name, section, table))
-    return Partial(
-        file_name, tuple(values), tuple(rules["agent"]), tuple(rules["path"]), tuple(rules["role"])
-    )
+    agents, paths, roles = (tuple(rules[section]) for section in ("agent", "path", "role"))
+    return Partial(file_name, tuple(values), agents, paths, roles, adapters)
 
 
 def combine(defaults: Config, user: Partial | None, repo: Partial | None) -> Config:
@@ -245,6 +248,13 @@ def combine(defaults: Config, user: Partial | None, repo: Partial | None) -> Con
                 place = f'{partial.file_name}: [agent."{rule.agent}"]'
                 raise ConfigError(f"{place}: there is no [role.{rule.role}]; roles: {known}")
     return config
+
+
+def _parse_adapters(file_name: str, tables: object) -> tuple[Table, ...]:
+    try:
+        return read_all(tables)
+    except ValueError as error:
+        raise ConfigError(f"{file_name}: {error}") from None
 
 
 def _parse_section(file_name: str, section: str, table: Mapping[str, object]) -> Iterable[Given]:
@@ -416,4 +426,9 @@ _TAIL = """
 # that matches wins, before the agent's own; always_merge above comes before both.
 # [path."docs/**"]
 # on_write = "merge"
+
+# A program for `makfs run`, or what is different about one that makfs knows (docs/run.md). Accepted in
+# ~/.config/makfs/makfs.conf alone.
+# [adapter.claude]
+# unattended = ["--permission-mode", "acceptEdits"]
 """

@@ -24,6 +24,11 @@ def load(repo: Path, file: Path | None, on_write: str | None) -> Config:
     home = Path(os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config"))
     user = _read(home / "makfs" / FILE_NAME, required=False)
     nearest = _read(file or repo / FILE_NAME, required=file is not None)
+    if nearest is not None and nearest.adapters:
+        raise ConfigError(
+            f'{nearest.file_name}: [adapter."{nearest.adapters[0].name}"]: '
+            f"makfs run reads adapters from ~/.config/makfs/{FILE_NAME} alone; set it there"
+        )
     if file is None and nearest is not None:
         _check_own(nearest)
     config = combine(Config(), user, nearest)

@@ -35,7 +35,8 @@ class Counting:
         status = PAUSED if record.paused_ns else RESTARTING if live.next_ns else RUNNING
         return dataclasses.replace(
             record, status=status, keeper=live.keeper or record.keeper, leader=leader,
-            restarts=live.restarts, next_ns=live.next_ns, tokens=live.tokens, view_gone=is_gone,
+            restarts=live.restarts, next_ns=live.next_ns, tokens=live.tokens, usage=live.usage,
+            view_gone=is_gone,
         )  # fmt: skip
 
     def count(self, record: RunRecord) -> RunRecord:

@@ -119,7 +119,7 @@ class Runner:
         record = RunRecord(
             plan.number, wish.agent, wish.command, RUNNING, wish.confined, wish.network, wish.variables,
             time.time_ns(), care=wish.care, limits=plan.limits, groups=plan.groups, enforced=plan.enforced,
-            unenforced=plan.unenforced,
+            unenforced=plan.unenforced, cli=wish.cli,
         )  # fmt: skip
         self._take(record)
         self._files.write(record)
@@ -342,6 +342,7 @@ def _ended(record: RunRecord, ending: RunEnding) -> RunRecord:
         log_problem=ending.log_problem,
         restarts=ending.restarts,
         tokens=ending.tokens,
+        usage=ending.usage,
     )
 
 

@@ -44,6 +44,7 @@ class Adapter:
     task: tuple[str, ...] = ()  # its words for a task; where none has {task}, it comes on standard input
     unattended: tuple[str, ...] = ()  # what {unattended} in `task` means in a confined run: nobody is asked
     tell: tuple[str, ...] = ()  # words that tell it of makfs, put behind the program's name
+    tell_unless: tuple[str, ...] = ()  # words, or their beginnings, beside which those cannot be
     tell_env: tuple[str, ...] = ()  # or NAME=VALUE that does
     tell_file: str = ""  # or a file below its home that it reads by itself
     env: tuple[str, ...] = ()  # variables of the caller's that it may have
@@ -71,6 +72,19 @@ def read(name: str, table: object) -> Table:
     if re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,63}", name) is None:
         raise ValueError("a name of a-z, 0-9, - and _ is accepted")
     return Table(name, _keys(table, _KEYS))
+
+
+def read_all(tables: object) -> tuple[Table, ...]:
+    """Return what the tables below [adapter] set, or raise ValueError naming table and key (A1)."""
+    if not isinstance(tables, dict):
+        raise ValueError("adapter is a table; accepted: [adapter.NAME] and keys below it")
+    made: list[Table] = []
+    for name, table in cast("dict[str, object]", tables).items():
+        try:
+            made.append(read(name, table))
+        except ValueError as error:
+            raise ValueError(f'[adapter."{name}"]: {error}') from None
+    return tuple(made)
 
 
 def _keys(table: object, accepted: Mapping[str, Callable[[object], object]]) -> tuple[tuple[str, Any], ...]:
@@ -113,6 +127,12 @@ def _word(word: str) -> str:
         if name not in PLACEHOLDERS:
             known = ", ".join(f"{{{each}}}" for each in PLACEHOLDERS)
             raise ValueError(f"{word!r}: {{{name}}} means nothing; accepted: {known}")
+    return word
+
+
+def _some(word: str) -> str:
+    if not word:
+        raise ValueError("an empty word is every word's beginning")
     return word
 
 
@@ -208,6 +228,7 @@ _KEYS: Final[Mapping[str, Callable[[object], object]]] = {
     "task": _WORDS,
     "unattended": _WORDS,
     "tell": _WORDS,
+    "tell_unless": _list(_some, "words"),
     "tell_env": _list(_setting, "NAME=VALUE"),
     "tell_file": _below_home,
     "env": _list(_variable, "names"),

@@ -3,7 +3,8 @@
 B1  Inside, the repository's path is the agent's view; of the repository itself, of other views, of the
     control socket and of other agents' homes there is no name and no descriptor.
 B2  What root owns outside the view and the agent's home cannot be written, though the caller is root.
-B3  A variable reaches the program only by name: the usual ones, those of [run] env, those of `-e`.
+B3  A variable reaches the program only by name: the usual ones, those of [run] env, those its
+    adapter names, those of `-e`.
 B4  What `mask` returns holds no value given with `-e`, and no word that an option or variable calls secret.
 """
 
@@ -40,6 +41,8 @@ class Box:
     network: bool
     own_terminal: bool  # the program gets a session of its own on the terminal that is its input
     newest_bwrap: bool  # has --disable-userns
+    shown: tuple[str, ...] = ()  # what the program's own files are, where the system does not have them
+    links: tuple[tuple[str, str], ...] = ()  # names it goes by, and where they lead
 
 
 def arguments(plan: RunPlan, box: Box, guide_fd: int, status_fd: int, command: Sequence[str]) -> list[str]:
@@ -53,8 +56,8 @@ def arguments(plan: RunPlan, box: Box, guide_fd: int, status_fd: int, command: S
     line += ["--json-status-fd", str(status_fd)]
     line += [*_system(), *_let_through(plan)]
     line += ["--proc", "/proc", *_kernel_files(), "--dev", "/dev", "--tmpfs", "/tmp"]
-    line += ["--dir", "/var", "--symlink", "../tmp", "/var/tmp"]
-    line += ["--dir", "/run", *_name_servers(), *_hidden(plan)]
+    line += [*_program(plan, box), "--dir", "/var", "--symlink", "../tmp", "/var/tmp"]
+    line += ["--dir", "/run", *_name_servers(), *_hidden(plan, box.shown)]
     line += ["--bind", plan.home, home, "--ro-bind-data", str(guide_fd), inner_guide(plan)]
     line += ["--bind", plan.view, plan.repo, "--remount-ro", "/", "--chdir", plan.repo, "--"]
     line += ["/usr/bin/setsid", "--ctty"] if box.own_terminal else []
@@ -102,6 +105,17 @@ def _let_through(plan: RunPlan) -> list[str]:
     return words
 
 
+def _program(plan: RunPlan, box: Box) -> list[str]:
+    """Let through what the program needs of its own; after /tmp, where it may be."""
+    words: list[str] = []
+    for path in box.shown:
+        words += ["--ro-bind", path, path]
+    for name, real in box.links:
+        if not any(_contains(top, name) for top in plan.paths):
+            words += ["--symlink", real, name]
+    return words
+
+
 def _kernel_files() -> list[str]:
     """Make read-only what /proc has beside processes: root may write it without any capability.
 
@@ -123,16 +137,19 @@ def _name_servers() -> list[str]:
     return ["--ro-bind-try", real, real] if real.startswith("/run/") else []
 
 
-def _hidden(plan: RunPlan) -> list[str]:
+def served() -> tuple[str, ...]:
+    """Return every makfs mount and served repository of this machine."""
+    mounts = [mount for mount in read_mounts() if mount.repo is not None]
+    return tuple(place for mount in mounts for place in (mount.mountpoint, mount.repo) if place is not None)
+
+
+def _hidden(plan: RunPlan, own: Sequence[str]) -> list[str]:
     """Cover every makfs mount and served repository below what is let through (B1)."""
-    shown = [*SYSTEM, *plan.paths]
+    shown = [*SYSTEM, *plan.paths, *own]
     words: list[str] = []
-    for mount in read_mounts():
-        if mount.repo is None:
-            continue
-        for place in (mount.mountpoint, mount.repo):
-            if place != plan.repo and any(_contains(top, place) for top in shown):
-                words += ["--tmpfs", place]
+    for place in served():
+        if place != plan.repo and any(_contains(top, place) for top in shown):
+            words += ["--tmpfs", place]
     return words
 
 

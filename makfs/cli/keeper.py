@@ -15,10 +15,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from makfs.adapters.table import Adapter
 from makfs.cli import leftovers
 from makfs.cli.door import Door, Feed
 from makfs.cli.keeperlog import Log, Transcript, write_all
 from makfs.cli.keeping_live import Live
+from makfs.cli.metering import Metering
 from makfs.cli.window import Window, take_terminal
 from makfs.runs.restarts import Ended, Next, Policy, Told, When, decide
 from makfs.wire.attaching import END, ERR, IN, OUT, SIGNAL, SIZE
@@ -50,6 +52,9 @@ class Job:
     policy: Policy = Policy()
     groups: tuple[str, ...] = ()  # control groups to enter
     interactive: bool = False  # quiet, and its input stays open for those who attach
+    input_fd: int = -1  # what it reads from its beginning, instead of the caller's input
+    adapter: Adapter | None = None  # by which its output is read
+    secrets: tuple[str, ...] = ()  # values not to be recorded
 
 
 class Keeper:
@@ -81,6 +86,7 @@ class Keeper:
             os.path.join(job.folder, "stderr"), job.log_bytes, err, lambda data: self._door.offer(ERR, data)
         )
         self._window = Window(callers=job.terminal and not job.quiet)
+        self._metering = Metering(job.adapter, job.secrets, self._live, job.folder) if job.adapter else None
         self._leader = 0
         self._ever_led = False
         self._device = _device(job.view)  # of the view that the program is in
@@ -143,6 +149,8 @@ class Keeper:
                 self._look_for_view()
         self._drain(child)
         self._close_outputs()
+        if self._metering is not None:
+            self._metering.end()
         if not self._job.confined:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(child.pid, signal.SIGKILL)
@@ -233,6 +241,9 @@ class Keeper:
         return self._window.fd, theirs
 
     def _input_of_program(self) -> int:
+        if self._job.input_fd >= 0:
+            os.lseek(self._job.input_fd, 0, os.SEEK_SET)  # the one before has read it
+            return os.dup(self._job.input_fd)
         if not self._job.quiet:
             return 0
         if not self._job.interactive:
@@ -258,6 +269,8 @@ class Keeper:
             return
         except OSError:  # EIO: the other end of a terminal is closed
             chunk = b""
+        if self._metering is not None and self._outputs[fd] is self._out:
+            self._metering.take(chunk)
         if not chunk or not self._outputs[fd].take(chunk):
             self._close_output(fd)  # a program that writes on gets SIGPIPE, as without us
 

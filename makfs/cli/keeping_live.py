@@ -45,7 +45,15 @@ class Live:
         dropped = out.dropped_bytes + err.dropped_bytes
         problem = out.problem or err.problem
         ending = RunEnding(
-            time.time_ns(), code, out.bytes, err.bytes, dropped, problem, self.now.restarts, self.now.tokens
+            time.time_ns(),
+            code,
+            out.bytes,
+            err.bytes,
+            dropped,
+            problem,
+            self.now.restarts,
+            self.now.tokens,
+            self.now.usage,
         )
         path = os.path.join(self._folder, END_NAME)
         with contextlib.suppress(OSError):  # the folder is gone

@@ -35,6 +35,7 @@ COMMANDS = {
     "with": "holding:hold",
     "why": "claims:why",
     "run": "running_agents:run",
+    "adapters": "adapters:adapters",
     "ps": "runs:ps",
     "logs": "runs:logs",
     "inspect": "runs:inspect",

@@ -13,6 +13,7 @@ from makfs.cli.supervising import care_options
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from makfs.cli.adapting import Start
     from makfs.cli.client import Client
     from makfs.cli.keeper import Job
     from makfs.wire.runs import RunPlan
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 EPILOG = """\b
 Examples:
   makfs run alice -- claude -p "mend the tests"
+  makfs run alice --cli codex --task "mend the tests"
   makfs run -d -e API_KEY --no-network bob -- ./agent.sh
   makfs run alice -- sh
 
@@ -80,6 +82,8 @@ class _RunCommand(click.Command):
     multiple=True,
     help="Let a variable through, or set it. Values are not recorded. Repeatable.",
 )
+@click.option("--cli", metavar="NAME", help="Run this program, as its adapter says (see makfs adapters).")
+@click.option("--task", metavar="TEXT", help="What it is to do, unattended. Words after `--` are added.")
 @click.option("--no-network", "is_offline", is_flag=True, help="Without any network.")
 @click.option("--share", is_flag=True, help="Though another run of AGENT goes on in the same view.")
 @click.option(
@@ -103,6 +107,8 @@ def run(
     print_guide: bool,
     interactive: bool,
     tty: bool,
+    cli: str | None,
+    task: str | None,
     **care: Any,
 ) -> int:
     """Run COMMAND in the view of AGENT, which it cannot leave, and record what it did.
@@ -111,9 +117,12 @@ def run(
     keeps from run to run; of the repository itself, of other views and of your home it sees nothing. How it
     ended, what it wrote and what it committed is kept: see `makfs ps`, `makfs logs`, `makfs inspect`. When it
     ends, so does all that it started, and AGENT holds nothing any more.
+
+    A program that makfs knows (`makfs adapters`) is told in its own way how to work with others.
     """
+    from makfs.cli import adapting
     from makfs.cli.client import Client
-    from makfs.cli.confine import mask
+    from makfs.cli.confine import SYSTEM, mask, served
     from makfs.cli.supervising import care_of, say_unenforced
     from makfs.wire.runs import RunPlan
     from makfs.wire.verbs import RunBegin
@@ -122,28 +131,39 @@ def run(
         click.echo(GUIDE, nl=False)
         return 0
     command: list[str] = context.meta[_COMMAND]
-    if agent is None or not command:
-        raise click.UsageError("Name an agent, then '--' and a command.", context)
+    agent = _checked(context, agent, bool(command or (cli and task)), is_apart=tty or interactive)
     if is_open and is_offline:
         raise click.UsageError("--no-network needs the confinement that --no-confine leaves out.", context)
     given = _given(context, variables)
-    if (tty or interactive) and not detach:
-        raise click.UsageError(
-            "-i and -t go with -d; in the foreground the program has what you have.", context
-        )
     looked_after = care_of(context, **care)
     if not is_open:
         _need_bwrap()
     place = found(context)
-    shown = mask(command, given.values())
-    wish = RunBegin(agent, shown, not is_open, not is_offline, tuple(sorted(given)), share, looked_after)
+    wanted = adapting.Wanted(tuple(command), cli, task, given, not is_open, served(), SYSTEM)
+    start = adapting.start(wanted, os.environ)
+    shown, names = mask(start.command, start.secrets), tuple(sorted(start.variables))
+    wish = RunBegin(agent, shown, not is_open, not is_offline, names, share, looked_after, start.name)
     with Client(place.repo) as daemon:
         plan = daemon.get(wish, RunPlan)
         say_unenforced(plan)
         if detach:
             _detach(plan)
         how = How(detach, tty, interactive)
-        return _keep(daemon, plan, wish, command, given, how)
+        return _keep(daemon, plan, wish, start, how)
+
+
+def _checked(context: click.Context, agent: str | None, has_command: bool, *, is_apart: bool) -> str:
+    """Return the agent, if the command line makes sense. `is_apart`: it has -i or -t."""
+    task: str | None = context.params["task"]
+    if agent is None or not has_command:
+        raise click.UsageError("Name an agent, then '--' and a command, or --cli and --task.", context)
+    if task is not None and (is_apart or not task.strip()):
+        raise click.UsageError("--task goes with a text, and without -i and -t.", context)
+    if is_apart and not context.params["detach"]:
+        raise click.UsageError(
+            "-i and -t go with -d; in the foreground the program has what you have.", context
+        )
+    return agent
 
 
 def _given(context: click.Context, variables: "Sequence[str]") -> dict[str, str]:
@@ -191,8 +211,7 @@ def _keep(
     daemon: "Client",
     plan: "RunPlan",
     wish: "RunBegin",
-    command: "Sequence[str]",
-    given: "Mapping[str, str]",
+    start: "Start",
     how: How,
 ) -> int:
     """Run the program to its end, tell the daemon, return the exit code."""
@@ -215,10 +234,10 @@ def _keep(
         nonlocal is_connected
         is_connected = False
         if not quiet:
-            note(f"makfsd ended: the view of {wish.agent} is gone. {command[0]} goes on.")
+            note(f"makfsd ended: the view of {wish.agent} is gone. {start.command[0]} goes on.")
 
     say = None if quiet else note
-    keeper = Keeper(_job(plan, wish, command, given, daemon.fileno(), how), started, lost, say)
+    keeper = Keeper(_job(plan, wish, start, daemon.fileno(), how), started, lost, say)
     try:
         code = keeper.run()
     except OSError as error:
@@ -233,39 +252,59 @@ def _keep(
     return code
 
 
-def _job(
-    plan: "RunPlan",
-    wish: "RunBegin",
-    command: "Sequence[str]",
-    given: "Mapping[str, str]",
-    connection: int,
-    how: How,
-) -> "Job":
+def _job(plan: "RunPlan", wish: "RunBegin", start: "Start", connection: int, how: How) -> "Job":
     """Return what to start, confined or not."""
     from makfs.cli import confine
     from makfs.cli.keeper import Job
     from makfs.runs.restarts import parse_policy
 
     quiet = how.quiet
-    terminal = how.terminal if quiet else os.isatty(0) and os.isatty(1)
-    command = _limited(plan, command)
-    policy = parse_policy(wish.care.restart)
+    terminal = not start.has_task and (how.terminal if quiet else os.isatty(0) and os.isatty(1))
     home = confine.inner_home(plan) if wish.confined else plan.home
     guide_path = confine.inner_guide(plan) if wish.confined else _written_guide(plan)
+    told, given = _told(plan, start, guide_path)
+    command = _limited(plan, told)
     variables = confine.environment(plan, wish.agent, home, guide_path, given, os.environ)
+    guide = _memory_file(GUIDE)
+
+    def line(status: int) -> "Sequence[str]":
+        if not wish.confined:
+            return confine.trampoline(command)
+        shown, links = ((), ()) if start.program is None else (start.program.shown, start.program.links)
+        box = confine.Box(wish.network, terminal, _is_newest(), shown, links)
+        return confine.arguments(plan, box, guide, status, command)
+
     if not wish.confined:
         variables["PWD"] = plan.view
-        return Job(
-            lambda _: confine.trampoline(command), variables, plan.folder, plan.view, plan.log_bytes,
-            False, terminal, quiet, connection, (), plan.view, policy, plan.groups, how.interactive,
-        )  # fmt: skip
-    box = confine.Box(wish.network, terminal, _is_newest())
-    guide = _memory_file(GUIDE)
     return Job(
-        lambda status: confine.arguments(plan, box, guide, status, command), variables, plan.folder, "/",
-        plan.log_bytes, True, terminal, quiet, connection, (guide,), plan.view, policy, plan.groups,
-        how.interactive,
+        line, variables, plan.folder, "/" if wish.confined else plan.view, plan.log_bytes, wish.confined,
+        terminal, quiet, connection, (guide,) if wish.confined else (), plan.view,
+        parse_policy(wish.care.restart), plan.groups, how.interactive, _input(start), start.adapter,
+        start.secrets,
     )  # fmt: skip
+
+
+def _input(start: "Start") -> int:
+    """Return what the program of a task reads: what the caller has there would be taken for a part of it."""
+    if not start.has_task:
+        return -1
+    return os.open(os.devnull, os.O_RDONLY) if start.input is None else _memory_file(start.input)
+
+
+def _told(plan: "RunPlan", start: "Start", guide_path: str) -> "tuple[Sequence[str], Mapping[str, str]]":
+    """Return command line and variables that tell the program of makfs; write into its home what does."""
+    if start.adapter is None:
+        return start.command, start.variables
+    from makfs.adapters.telling import Guide, tell, with_guide
+    from makfs.cli import homefile
+
+    told = tell(start.adapter, start.command, Guide(GUIDE, guide_path), start.variables)
+    if told.file:
+        try:
+            homefile.change(plan.home, told.file, lambda before: with_guide(before, GUIDE))
+        except homefile.NotWritten as error:
+            note(f"{start.adapter.name} is not told of makfs: {error}.")
+    return told.words, {**told.variables, **start.variables}
 
 
 def _limited(plan: "RunPlan", command: "Sequence[str]") -> "Sequence[str]":

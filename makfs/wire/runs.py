@@ -2,12 +2,14 @@
 
 A run's folder is `.makfs/runs/N`. makfsd writes `record.json` (a RunRecord), `wish.json` (a RunWish) and
 `events.jsonl`; the keeper, the process that started the program, writes `live.json` (a RunLive), `end.json`
-(a RunEnding), `stdout`, `stderr`, `diff.txt`, `terminal.cast` where there is a terminal, and listens at
-`attach.sock`. Files in place of messages: whichever is killed, the other and the next makfsd still know.
+(a RunEnding), `stdout`, `stderr`, `diff.txt`, `answer.txt`, `terminal.cast` where there is a terminal, and
+listens at `attach.sock`. Files in place of messages: whichever is killed, the other and the next makfsd still
+know.
 """
 
 from dataclasses import dataclass, field
 
+from makfs.adapters.usage import Usage
 from makfs.runs.limits import Limits
 from makfs.runs.restarts import Told
 
@@ -21,6 +23,7 @@ EVENTS_NAME = "events.jsonl"
 ATTACH_NAME = "attach.sock"
 TERMINAL_NAME = "terminal.cast"
 DIFF_NAME = "diff.txt"
+ANSWER_NAME = "answer.txt"
 
 RUNNING, PAUSED, RESTARTING, ENDED, LOST = "running", "paused", "restarting", "ended", "lost"
 
@@ -72,6 +75,7 @@ class RunLive:
     restarts: int = 0
     next_ns: int = 0  # wall clock: when it is started again; 0: it is there
     tokens: int = 0  # that the program said it used
+    usage: Usage = field(default_factory=Usage)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +135,7 @@ class RunEnding:
     log_problem: str = ""  # why something could not be kept
     restarts: int = 0
     tokens: int = 0
+    usage: Usage = field(default_factory=Usage)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,11 +174,13 @@ class RunRecord:
     paused_ns: int = 0  # since when, 0: it is not
     why_ended: str = ""  # a sentence, where it did not end by itself
     last_activity_ns: int = 0  # of its view or its output
-    tokens: int = 0
+    tokens: int = 0  # that the program says it used, as far as its adapter can read that
+    usage: Usage = field(default_factory=Usage)  # what they are made of
     oom_kills: int = 0  # processes killed for --memory, as far as a control group counts them
     view_gone: bool = False  # the mount under it ended: nothing in its view can be reached any more
     log_problem: str = ""
     taken: tuple[tuple[str, str], ...] = ()  # budgets, and the step that was taken for each
+    cli: str = ""  # the adapter it was started by
     processes: tuple[RunProcess, ...] = ()  # when it was asked; not kept
 
     @property

@@ -334,6 +334,7 @@ class RunBegin:
     variables: tuple[str, ...] = ()
     share: bool = False
     care: Care = field(default_factory=Care)
+    cli: str = ""  # the adapter, for the record
 
 
 @dataclass(frozen=True, slots=True)

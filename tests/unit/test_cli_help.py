@@ -46,6 +46,7 @@ Commands:
   with        Run a command while holding resources
   why         Tell why an agent's last write was refused
   run         Run a program in an agent's view, confined to it
+  adapters    List the agents' programs
   ps          List runs
   logs        Print what a run wrote
   inspect     Print the record of a run
