@@ -18,6 +18,7 @@ from makfs.errors import BadName, ConfigError
 from makfs.ids import AgentId, RepoPath
 from makfs.names import agent_id
 from makfs.patterns import ShadowRules, check_glob, compile_globs, compile_shadows
+from makfs.rules import TURN_S, AgentRule, PathRule, ResourceRule, RoleRule, check_command, check_resource
 from makfs.settings import (
     SECTIONS,
     AllowOther,
@@ -51,6 +52,7 @@ __all__ = [
     "PathRule",
     "PublishConfig",
     "Reads",
+    "ResourceRule",
     "RoleRule",
     "RunConfig",
     "StoreConfig",
@@ -64,36 +66,6 @@ __all__ = [
 
 FILE_NAME: Final = "makfs.conf"
 """The repository's file stands at its top; the user's is ~/.config/makfs/makfs.conf."""
-
-
-@dataclass(frozen=True, slots=True)
-class AgentRule:
-    """[agent.NAME]: how one agent is treated; None is as everybody."""
-
-    agent: AgentId
-    policy: OnWrite | None = None
-    role: str | None = None
-    reads: Reads | None = None
-    isolation: Isolation | None = None
-    priority: int = 0  # of its requests for locks
-
-
-@dataclass(frozen=True, slots=True)
-class RoleRule:
-    """[role.NAME]: what agents of a role may write, read and see. Globs as in .gitignore."""
-
-    name: str
-    write: tuple[str, ...] = ("**",)  # `GLOB::NAME` too, for a part of a file
-    read: tuple[str, ...] = ("**",)
-    hide: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class PathRule:
-    """[path."GLOB"]: how writes to some files are treated."""
-
-    glob: str
-    on_write: OnWrite
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +83,7 @@ class Config:
     agents: tuple[AgentRule, ...] = ()
     paths: tuple[PathRule, ...] = ()  # a later one beats an earlier one
     roles: tuple[RoleRule, ...] = ()
+    resources: tuple[ResourceRule, ...] = ()
 
     def policy_for(self, agent: AgentId, path: RepoPath) -> OnWrite:
         """Return what a write does: `always_merge` first, then the path's rule, the agent's, `on_write`."""
@@ -178,6 +151,7 @@ class Partial:
     agents: tuple[AgentRule, ...] = ()
     paths: tuple[PathRule, ...] = ()
     roles: tuple[RoleRule, ...] = ()
+    resources: tuple[ResourceRule, ...] = ()
     adapters: tuple[Table, ...] = ()  # for `makfs run`; the daemon has no use for them
 
 
@@ -193,6 +167,8 @@ def _check_path(glob: str) -> None:
 
 _ADAPTER: Final = "adapter"
 _PARTS, _PATHS = Setting("", check_item=_check_part), Setting("", check_item=_check_path)
+_COMMANDS = Setting("", unit="commands", check_item=check_command)
+_TURN = Setting("", unit="seconds", low=0, high=86400)
 _RULES: Final[Mapping[str, Mapping[str, tuple[object, Setting]]]] = {
     "agent": {
         "policy": (OnWrite.LEASE, Setting("")),
@@ -203,6 +179,7 @@ _RULES: Final[Mapping[str, Mapping[str, tuple[object, Setting]]]] = {
     },
     "path": {"on_write": (OnWrite.LEASE, Setting(""))},
     "role": {"write": ((), _PARTS), "read": ((), _PATHS), "hide": ((), _PATHS)},
+    "resource": {"commands": ((), _COMMANDS), "wait_s": (TURN_S, _TURN)},
 }
 """Tables of tables: the keys of each, by an example of what it accepts."""
 
@@ -226,8 +203,8 @@ def parse(text: str, file_name: str) -> Partial:
         else:
             made = _MAKERS[section]
             rules[section] += (made(name, **keys) for name, keys in _parse_rules(file_name, section, table))
-    agents, paths, roles = (tuple(rules[section]) for section in ("agent", "path", "role"))
-    return Partial(file_name, tuple(values), agents, paths, roles, adapters)
+    agents, paths, roles, resources = (tuple(rules[section]) for section in _RULES)
+    return Partial(file_name, tuple(values), agents, paths, roles, resources, adapters)
 
 
 def combine(defaults: Config, user: Partial | None, repo: Partial | None) -> Config:
@@ -241,7 +218,8 @@ def combine(defaults: Config, user: Partial | None, repo: Partial | None) -> Con
         kept = (rule for rule in config.agents if rule.agent not in named)
         config = replace(config, agents=(*kept, *partial.agents), paths=(*config.paths, *partial.paths))
         roles = {role.name: role for role in (*config.roles, *partial.roles)}
-        config = replace(config, roles=tuple(roles.values()))
+        resources = {rule.name: rule for rule in (*config.resources, *partial.resources)}
+        config = replace(config, roles=tuple(roles.values()), resources=tuple(resources.values()))
         for rule in partial.agents:
             if rule.role is not None and rule.role not in roles:
                 known = ", ".join(sorted(roles)) or "there are none"
@@ -272,7 +250,7 @@ def _parse_section(file_name: str, section: str, table: Mapping[str, object]) ->
 def _parse_rules(
     file_name: str, section: str, table: Mapping[str, object]
 ) -> Iterable[tuple[str, dict[str, Any]]]:
-    """Yield the name and the keys of [agent.NAME], [path."GLOB"] or [role.NAME] tables."""
+    """Yield the name and the keys of each table of a section of tables, as [agent.NAME], [path."GLOB"]."""
     wanted = _RULES[section]
     for name, keys in table.items():
         place = f'[{section}."{name}"]'
@@ -299,6 +277,7 @@ _MAKERS: Final[Mapping[str, Callable[..., object]]] = {
     "agent": _agent_rule,
     "path": PathRule,
     "role": RoleRule,
+    "resource": ResourceRule,
 }
 
 
@@ -307,6 +286,9 @@ def _check_rule_name(section: str, name: str) -> None:
         check_glob(name)
         if name.startswith("!"):
             raise ValueError("a path's pattern cannot start with !; give those files a rule of their own")
+        return
+    if section == "resource":
+        check_resource(name)
         return
     try:
         agent_id(name)
@@ -431,4 +413,10 @@ _TAIL = """
 # ~/.config/makfs/makfs.conf alone.
 # [adapter.claude]
 # unattended = ["--permission-mode", "acceptEdits"]
+
+# A process resource: commands that wait their turn under `makfs run`, one at a time whoever starts them, and
+# for how long they do, in seconds (docs/run.md). A command is of the last resource that names it.
+# [resource.test]
+# commands = ["pytest", "tox"]
+# wait_s = 3600
 """

@@ -6,6 +6,7 @@ C3  Requests of one connection are answered in order. When a client closes, its 
 C4  What a client claimed with `tied` is held until its connection ends, however it ends, and no longer.
 """
 
+import contextlib
 import logging
 import os
 import socket
@@ -229,10 +230,14 @@ class _Connection:
     async def _host(
         self, wish: verbs.RunBegin, *, task_status: trio.TaskStatus[RunPlan] = trio.TASK_STATUS_IGNORED
     ) -> None:
-        """Let a run go on until cancelled (C4)."""
-        with self._desk.runs.begin(wish) as plan:
-            task_status.started(plan)
-            await trio.sleep_forever()
+        """Let a run go on until cancelled, and hold what it asked for as long (C4)."""
+        async with contextlib.AsyncExitStack() as held:
+            if wish.resources:
+                kernel = self._desk.kernel
+                await held.enter_async_context(kernel.hold(wish.agent, "write", wish.resources, wish.wait_s))
+            with self._desk.runs.begin(wish) as plan:
+                task_status.started(plan)
+                await trio.sleep_forever()
 
     async def _send(self, message: Message) -> None:
         frame = await trio.to_thread.run_sync(_frame, message)

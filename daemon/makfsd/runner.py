@@ -19,11 +19,24 @@ import trio
 
 from makfs.config import BudgetConfig, RunConfig
 from makfs.engine.api import KernelApi
+from makfs.engine.belonging import Run
 from makfs.errors import BadName, Busy, MakfsError, NotFound
+from makfs.ids import AgentId
 from makfs.runs.restarts import Told
 from makfs.wire import verbs
 from makfs.wire.place import STATE_DIR
-from makfs.wire.runs import ENDED, LOST, RESTARTING, RUNNING, RUNS_DIR, RunEnding, RunPlan, RunRecord, RunUse
+from makfs.wire.runs import (
+    ENDED,
+    LOST,
+    RESTARTING,
+    RUNNING,
+    RUNS_DIR,
+    RunEnding,
+    RunPlan,
+    RunRecord,
+    RunUse,
+    Turn,
+)
 from makfsd import groups, pausing, processes
 from makfsd.counting import Counting
 from makfsd.groups import Groups
@@ -48,6 +61,7 @@ class Runner:
         mountpoint: Path,
         config: RunConfig,
         budget: BudgetConfig | None = None,
+        turns: tuple[Turn, ...] = (),
     ) -> None:
         self._kernel = kernel
         self._files = RunFiles(repo / STATE_DIR / RUNS_DIR)
@@ -58,7 +72,7 @@ class Runner:
         self._again: set[int] = set()  # runs whose program is being ended to be started again
         self._tasks: trio.Nursery | None = None
         self._starting = Starting(
-            kernel, repo, mountpoint, config, budget_of(budget), self._files, self._groups
+            kernel, repo, mountpoint, config, budget_of(budget), self._files, self._groups, turns
         )
         self._judge = Judge(self, budget_of(budget), self._files, kernel)
         self._last = 0
@@ -121,7 +135,7 @@ class Runner:
             time.time_ns(), care=wish.care, limits=plan.limits, groups=plan.groups, enforced=plan.enforced,
             unenforced=plan.unenforced, cli=wish.cli,
         )  # fmt: skip
-        self._take(record)
+        self._take(record, wish.resources)
         self._files.write(record)
         self._files.tell(plan.number, "began", *plan.unenforced[:1])
         try:
@@ -134,6 +148,7 @@ class Runner:
         record = self._of_live(number)
         self._again.discard(number)
         self._change(record, keeper=processes.process(keeper), leader=processes.process(leader))
+        self._kernel.belonging.keep(number, keeper)
 
     def now(self, number: int) -> RunRecord | None:
         """Return what is known now of a run that goes on."""
@@ -268,15 +283,22 @@ class Runner:
             raise Busy(f"Run {self.record(number).number} is over.")
         return self._live[number]
 
-    def _take(self, record: RunRecord) -> None:
-        self._live[record.number] = record
-        self._over[record.number] = trio.Event()
+    def _take(self, record: RunRecord, resources: tuple[str, ...] = ()) -> None:
+        number = record.number
+        self._live[number] = record
+        self._over[number] = trio.Event()
+        folder = str(self._files.of(number))
+        run = Run(number, AgentId(record.agent), folder, record.confined, resources)
+        self._kernel.belonging.begin(run)
+        if record.keeper is not None:
+            self._kernel.belonging.keep(number, record.keeper.pid)
 
     def _finish(self, number: int) -> None:
         """Record the end of a run, once; let its agent hold nothing (R2, R3)."""
         record = self._live.pop(number, None)
         if record is None:
             return
+        self._kernel.belonging.end(number)
         record = dataclasses.replace(self._counting.fresh(record), status=RUNNING)
         self._again.discard(number)
         ending = self._files.ending(number)

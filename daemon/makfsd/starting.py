@@ -12,7 +12,7 @@ from makfs.runs.limits import Limits, unenforced
 from makfs.runs.restarts import parse_policy
 from makfs.wire import verbs
 from makfs.wire.place import STATE_DIR, mount_of, parse_mounts
-from makfs.wire.runs import HOMES_DIR, RunPlan, RunRecord
+from makfs.wire.runs import HOMES_DIR, RunPlan, RunRecord, Turn
 from makfsd.groups import Groups, Made
 from makfsd.runfiles import RunFiles
 
@@ -29,6 +29,7 @@ class Starting:
         budget: Budget,
         files: RunFiles,
         groups: Groups,
+        turns: tuple[Turn, ...],
     ) -> None:
         self._kernel = kernel
         self._repo = repo
@@ -37,6 +38,7 @@ class Starting:
         self._budget = budget
         self._files = files
         self._groups = groups
+        self._turns = turns
 
     def admit(self, wish: verbs.RunBegin, running: Sequence[RunRecord]) -> None:
         """Raise what speaks against a run: NotFound, Busy, BadName, MountError."""
@@ -67,7 +69,7 @@ class Starting:
         return RunPlan(
             number, str(folder), str(self._repo), str(self._mountpoint), str(self._mountpoint / wish.agent),
             str(home), config.env, config.paths, config.log_bytes, limits, made.folders, made.enforced,
-            unenforced(limits, made.enforced, is_root=os.getuid() == 0),
+            unenforced(limits, made.enforced, is_root=os.getuid() == 0), self._turns,
         )  # fmt: skip
 
 

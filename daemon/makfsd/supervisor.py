@@ -21,6 +21,7 @@ from makfs.config import Config
 from makfs.engine.api import Finding, KernelApi, Progress
 from makfs.errors import Busy, MountError
 from makfs.wire.place import STATE_DIR, mount_source
+from makfs.wire.runs import Turn
 from makfsd import control, users
 from makfsd.runner import Runner
 
@@ -121,8 +122,9 @@ class _Supervisor:
         self._rooms = rooms
         self._kernel = kernel
         self._tell = tell
+        turns = tuple(Turn(rule.name, rule.commands) for rule in settings.config.resources if rule.commands)
         self._runs = Runner(
-            kernel, settings.repo, settings.mountpoint, settings.config.run, settings.config.budget
+            kernel, settings.repo, settings.mountpoint, settings.config.run, settings.config.budget, turns
         )
         self._stop = trio.Event()
         self._drain_s = DRAIN_S  # for open writes once the stop is set

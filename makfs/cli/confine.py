@@ -2,7 +2,8 @@
 
 B1  Inside, the repository's path is the agent's view; of the repository itself, of other views, of the
     control socket and of other agents' homes there is no name and no descriptor.
-B2  What root owns outside the view and the agent's home cannot be written, though the caller is root.
+B2  What root owns outside the view and the agent's home cannot be written, though the caller is root; what
+    only root may read in /etc (shadow passwords, private keys) cannot be read.
 B3  A variable reaches the program only by name: the usual ones, those of [run] env, those its
     adapter names, those of `-e`.
 B4  What `mask` returns holds no value given with `-e`, and no word that an option or variable calls secret.
@@ -10,17 +11,20 @@ B4  What `mask` returns holds no value given with `-e`, and no word that an opti
 
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+import stat
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from makfs.cli import shims
 from makfs.cli.find import read_mounts
 from makfs.errors import ConfigError, MountError
-from makfs.wire.runs import RunPlan
+from makfs.wire.runs import MARK, RunPlan
 
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/opt")
 USUAL = frozenset({"PATH", "LANG", "LANGUAGE", "TERM", "COLORTERM", "TZ", "USER", "LOGNAME"})
 HOMES = ("/makfs/home", "/home/agent")
 GUIDE_NAME = "guide.md"
+PROFILE_NAME = "profile"
 MASK = "***"
 _SECRET = r"(?:key|token|secret|passw(?:or)?d|passphrase|credentials?)"
 _ASSIGNED = re.compile(rf"(?i)([\w-]*{_SECRET}[\w-]*[=:]\s*)\S.*", re.DOTALL)
@@ -43,6 +47,8 @@ class Box:
     newest_bwrap: bool  # has --disable-userns
     shown: tuple[str, ...] = ()  # what the program's own files are, where the system does not have them
     links: tuple[tuple[str, str], ...] = ()  # names it goes by, and where they lead
+    filter_fd: int = -1  # of the seccomp filter, -1 if there is none
+    has_shims: bool = False  # the run's folder has them (`makfs.cli.shims`)
 
 
 def arguments(plan: RunPlan, box: Box, guide_fd: int, status_fd: int, command: Sequence[str]) -> list[str]:
@@ -54,11 +60,13 @@ def arguments(plan: RunPlan, box: Box, guide_fd: int, status_fd: int, command: S
     line += [] if box.network else ["--unshare-net"]
     line += [] if box.own_terminal else ["--new-session"]
     line += ["--json-status-fd", str(status_fd)]
-    line += [*_system(), *_let_through(plan)]
+    line += ["--seccomp", str(box.filter_fd)] if box.filter_fd >= 0 else []
+    line += [*_system(), *_let_through(plan), *_secrets(os.geteuid())]
     line += ["--proc", "/proc", *_kernel_files(), "--dev", "/dev", "--tmpfs", "/tmp"]
     line += [*_program(plan, box), "--dir", "/var", "--symlink", "../tmp", "/var/tmp"]
     line += ["--dir", "/run", *_name_servers(), *_hidden(plan, box.shown)]
     line += ["--bind", plan.home, home, "--ro-bind-data", str(guide_fd), inner_guide(plan)]
+    line += _shims(plan) if box.has_shims else []
     line += ["--bind", plan.view, plan.repo, "--remount-ro", "/", "--chdir", plan.repo, "--"]
     line += ["/usr/bin/setsid", "--ctty"] if box.own_terminal else []
     return [*line, *trampoline(command)]
@@ -80,6 +88,41 @@ def inner_home(plan: RunPlan) -> str:
 def inner_guide(plan: RunPlan) -> str:
     """Return where the guide is inside: not in the home, where the agent could lay a link in its place."""
     return os.path.join(os.path.dirname(inner_home(plan)), GUIDE_NAME)
+
+
+def inner_shims(plan: RunPlan) -> str:
+    """Return where the commands that wait their turn are inside."""
+    return os.path.join(os.path.dirname(inner_home(plan)), shims.FOLDER)
+
+
+def _shims(plan: RunPlan) -> list[str]:
+    words = ["--ro-bind", os.path.join(plan.folder, shims.FOLDER), inner_shims(plan)]
+    profile = os.path.join(plan.folder, PROFILE_NAME)
+    return [*words, "--ro-bind", profile, shims.PROFILE] if os.path.exists(profile) else words
+
+
+def _secrets(uid: int) -> list[str]:
+    """Cover what only root may read in /etc, if root runs (B2): by a device that cannot be opened there."""
+    words: list[str] = []
+    for path, is_dir in _kept_from_others("/etc") if uid == 0 else ():
+        words += ["--tmpfs", path] if is_dir else ["--ro-bind", os.devnull, path]
+    return words
+
+
+def _kept_from_others(top: str) -> Iterator[tuple[str, bool]]:
+    """Yield files and folders that not everybody may read, and whether it is a folder. Cost: a stat each."""
+    with os.scandir(top) as entries:
+        for entry in entries:
+            if entry.is_symlink():
+                continue
+            mode = entry.stat(follow_symlinks=False).st_mode
+            if not entry.is_dir():
+                if not mode & stat.S_IROTH:
+                    yield entry.path, False
+            elif mode & 0o5 != 0o5:
+                yield entry.path, True
+            else:
+                yield from _kept_from_others(entry.path)
 
 
 def _contains(top: str, path: str) -> bool:
@@ -170,7 +213,7 @@ def environment(
     """Return the program's variables (B3). `given` are those of `-e`."""
     named = {name: caller[name] for name in plan.env if name in caller}
     usual = {name: value for name, value in caller.items() if name in USUAL or name.startswith("LC_")}
-    own = {"HOME": home, "PWD": plan.repo, "MAKFS_AGENT": agent, "MAKFS_GUIDE": guide}
+    own = {"HOME": home, "PWD": plan.repo, "MAKFS_AGENT": agent, "MAKFS_GUIDE": guide, MARK: plan.folder}
     return {**usual, **named, **own, **given}
 
 

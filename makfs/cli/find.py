@@ -109,6 +109,12 @@ def repo_address(argument: str, found: Found, mounts: tuple[Mount, ...] | None =
     return path + separator + name
 
 
+def resource_or_address(argument: str, found: Found) -> str:
+    """Return the address of a process resource, unless the argument has :: or / in it: that is an address."""
+    is_address = argument.startswith(RESOURCE) or "/" in argument or "::" in argument
+    return repo_address(argument, found) if is_address else RESOURCE + argument
+
+
 def agent_here(found: Found, remedy: str) -> str:
     """Return the agent in whose view the search began. Raises NotFound, whose sentence ends with `remedy`."""
     view = "" if found.mount is None else path_in_view(found.start, found.mount)[0]

@@ -69,7 +69,7 @@ def hold(
     line. Signals are passed on. When makfs is killed, the resources are free and COMMAND gets SIGTERM.
     """
     from makfs.cli.client import Client
-    from makfs.cli.find import RESOURCE, agent_here, repo_address
+    from makfs.cli.find import agent_here, resource_or_address
     from makfs.cli.running import run
     from makfs.wire.verbs import Claim
 
@@ -80,12 +80,7 @@ def hold(
         raise click.UsageError("After the resources stand '--' and a command.", context)
     place = found(context)
     who = agent_here(place, "name the agent with --agent") if agent is None else agent
-    addresses = tuple(
-        repo_address(each, place)
-        if each.startswith(RESOURCE) or "/" in each or "::" in each
-        else RESOURCE + each
-        for each in resources
-    )
+    addresses = tuple(resource_or_address(each, place) for each in resources)
 
     def lost() -> None:
         note(f"makfsd ended: {', '.join(addresses)} is not held any more. {command[0]} goes on.")

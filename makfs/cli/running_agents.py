@@ -1,5 +1,6 @@
 """`makfs run`: start a program in an agent's view, confined to it."""
 
+import contextlib
 import os
 import sys
 from dataclasses import dataclass
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from makfs.cli.common import complete_agent, found, note
+from makfs.cli.common import Seconds, complete_agent, found, note
 from makfs.cli.supervising import care_options
 
 if TYPE_CHECKING:
@@ -85,6 +86,20 @@ class _RunCommand(click.Command):
 @click.option("--cli", metavar="NAME", help="Run this program, as its adapter says (see makfs adapters).")
 @click.option("--task", metavar="TEXT", help="What it is to do, unattended. Words after `--` are added.")
 @click.option("--no-network", "is_offline", is_flag=True, help="Without any network.")
+@click.option(
+    "--resource",
+    "resources",
+    metavar="NAME",
+    multiple=True,
+    help="Hold a process resource while COMMAND runs, as makfs with does. Repeatable.",
+)
+@click.option(
+    "--wait",
+    "wait_s",
+    type=Seconds(),
+    metavar="S",
+    help="Wait so many seconds while others hold the resources. Default: wait_s of makfs.conf.",
+)
 @click.option("--share", is_flag=True, help="Though another run of AGENT goes on in the same view.")
 @click.option(
     "--no-confine",
@@ -102,6 +117,8 @@ def run(
     detach: bool,
     variables: tuple[str, ...],
     is_offline: bool,
+    resources: tuple[str, ...],
+    wait_s: float | None,
     share: bool,
     is_open: bool,
     print_guide: bool,
@@ -123,6 +140,7 @@ def run(
     from makfs.cli import adapting
     from makfs.cli.client import Client
     from makfs.cli.confine import SYSTEM, mask, served
+    from makfs.cli.find import resource_or_address
     from makfs.cli.supervising import care_of, say_unenforced
     from makfs.wire.runs import RunPlan
     from makfs.wire.verbs import RunBegin
@@ -142,7 +160,10 @@ def run(
     wanted = adapting.Wanted(tuple(command), cli, task, given, not is_open, served(), SYSTEM)
     start = adapting.start(wanted, os.environ)
     shown, names = mask(start.command, start.secrets), tuple(sorted(start.variables))
-    wish = RunBegin(agent, shown, not is_open, not is_offline, names, share, looked_after, start.name)
+    held = tuple(resource_or_address(each, place) for each in resources)
+    wish = RunBegin(
+        agent, shown, not is_open, not is_offline, names, share, looked_after, start.name, held, wait_s
+    )
     with Client(place.repo) as daemon:
         plan = daemon.get(wish, RunPlan)
         say_unenforced(plan)
@@ -215,8 +236,6 @@ def _keep(
     how: How,
 ) -> int:
     """Run the program to its end, tell the daemon, return the exit code."""
-    import contextlib
-
     from makfs.cli import confine
     from makfs.cli.exits import EXIT_COMMAND_FAILED, CommandFailed
     from makfs.cli.keeper import Keeper
@@ -254,33 +273,37 @@ def _keep(
 
 def _job(plan: "RunPlan", wish: "RunBegin", start: "Start", connection: int, how: How) -> "Job":
     """Return what to start, confined or not."""
-    from makfs.cli import confine
+    from makfs.cli import confine, shims
     from makfs.cli.keeper import Job
     from makfs.runs.restarts import parse_policy
 
     quiet = how.quiet
     terminal = not start.has_task and (how.terminal if quiet else os.isatty(0) and os.isatty(1))
+    has_shims = _write_shims(plan, confined=wish.confined)
     home = confine.inner_home(plan) if wish.confined else plan.home
     guide_path = confine.inner_guide(plan) if wish.confined else _written_guide(plan)
     told, given = _told(plan, start, guide_path)
     command = _limited(plan, told)
     variables = confine.environment(plan, wish.agent, home, guide_path, given, os.environ)
-    guide = _memory_file(GUIDE)
+    guide, rules = _memory_file(GUIDE.encode()), _sealed() if wish.confined else -1
+    if has_shims:
+        folder = confine.inner_shims(plan) if wish.confined else os.path.join(plan.folder, shims.FOLDER)
+        variables["PATH"] = f"{folder}:{variables.get('PATH', os.defpath)}"
 
     def line(status: int) -> "Sequence[str]":
         if not wish.confined:
             return confine.trampoline(command)
         shown, links = ((), ()) if start.program is None else (start.program.shown, start.program.links)
-        box = confine.Box(wish.network, terminal, _is_newest(), shown, links)
+        box = confine.Box(wish.network, terminal, _is_newest(), shown, links, rules, has_shims)
         return confine.arguments(plan, box, guide, status, command)
 
     if not wish.confined:
         variables["PWD"] = plan.view
     return Job(
         line, variables, plan.folder, "/" if wish.confined else plan.view, plan.log_bytes, wish.confined,
-        terminal, quiet, connection, (guide,) if wish.confined else (), plan.view,
-        parse_policy(wish.care.restart), plan.groups, how.interactive, _input(start), start.adapter,
-        start.secrets,
+        terminal, quiet, connection, tuple(fd for fd in (guide, rules) if fd >= 0 and wish.confined),
+        plan.view, parse_policy(wish.care.restart), plan.groups, how.interactive, _input(start),
+        start.adapter, start.secrets,
     )  # fmt: skip
 
 
@@ -288,7 +311,7 @@ def _input(start: "Start") -> int:
     """Return what the program of a task reads: what the caller has there would be taken for a part of it."""
     if not start.has_task:
         return -1
-    return os.open(os.devnull, os.O_RDONLY) if start.input is None else _memory_file(start.input)
+    return os.open(os.devnull, os.O_RDONLY) if start.input is None else _memory_file(start.input.encode())
 
 
 def _told(plan: "RunPlan", start: "Start", guide_path: str) -> "tuple[Sequence[str], Mapping[str, str]]":
@@ -321,11 +344,42 @@ def _limited(plan: "RunPlan", command: "Sequence[str]") -> "Sequence[str]":
     return [*prefix, *trampoline(command)] if prefix else command
 
 
-def _memory_file(text: str) -> int:
-    fd = os.memfd_create("guide")
-    os.write(fd, text.encode())
+def _memory_file(data: bytes) -> int:
+    fd = os.memfd_create("makfs")
+    os.write(fd, data)
     os.lseek(fd, 0, os.SEEK_SET)
     return fd
+
+
+def _sealed() -> int:
+    """Take abstract sockets from this process and its run; return the filter of calls, or -1."""
+    import shutil
+    import stat
+
+    from makfs.cli import seal
+
+    bwrap = shutil.which("bwrap")
+    if bwrap is not None and not os.stat(bwrap).st_mode & stat.S_ISUID:
+        seal.close_abstract_sockets()
+    rules = seal.key_filter(os.uname().machine)
+    return _memory_file(rules) if rules else -1
+
+
+def _write_shims(plan: "RunPlan", *, confined: bool) -> bool:
+    """Write the commands that wait their turn into the run's folder; tell whether there are any."""
+    from makfs.cli import confine
+
+    if not plan.turns:
+        return False
+    from makfs.cli import shims
+
+    shims.write(plan.turns, plan.repo if confined else plan.view, os.path.join(plan.folder, shims.FOLDER))
+    with contextlib.suppress(OSError):
+        text = shims.profile(confine.inner_shims(plan))
+        with open(os.path.join(plan.folder, confine.PROFILE_NAME), "wb") as file:
+            os.fchmod(file.fileno(), 0o644)
+            file.write(text)
+    return True
 
 
 def _written_guide(plan: "RunPlan") -> str:

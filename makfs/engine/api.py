@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from makfs.engine.belonging import Belonging
 from makfs.engine.historyapi import HistoryApi
 from makfs.engine.mailapi import MailApi
 from makfs.engine.newsapi import NewsApi
@@ -187,6 +188,11 @@ class KernelApi(Protocol):
     @property
     def tasks(self) -> TasksApi:
         """Return what agents work at."""
+        ...
+
+    @property
+    def belonging(self) -> Belonging:
+        """Return whose each process is: who starts runs says so there."""
         ...
 
     def status(self) -> KernelStatus: ...

@@ -4,6 +4,7 @@
     locks, queue         who holds and waits for what; this agent's own requests
     claim, release       commands, a line each; reading shows what this agent holds
     task                 what this agent works at: read it, write it
+    with/NAME            open for writing: holds a process resource until it is closed (turns.py)
     publish, refresh     in a snapshot view: orders, given by any line (no nodes/ and outline/ there)
     inbox/, outbox/      messages to and from the view's agent; sent: its newest (`mailfiles`)
     shared/NAME          artifacts that anybody shared by name
@@ -38,6 +39,8 @@ from makfs.engine.patience import Patience
 from makfs.engine.procs import Caller
 from makfs.engine.sources import Sources
 from makfs.engine.tree import Found
+from makfs.engine.turns import FOLDER as WITH
+from makfs.engine.turns import Turns, is_resource
 from makfs.engine.views import View
 from makfs.store.model import LogQuery, Refusal
 
@@ -59,6 +62,7 @@ class Control:
     ) -> None:
         self.core = core
         self._claims = claims
+        self.turns = Turns(claims, core.procs, core.runs, core.config.resources)
         self._sources = Sources(core)
         self._nodes = NodeFiles(core, self._sources, corridor, patience)
         self.mail = mail
@@ -104,7 +108,7 @@ class Control:
         made.st_size = len(self.text(inode) if text is None else text)
         if self.mail.is_mine(inside):
             return self.mail.stat(inode, made, inside)
-        if inside in _COMMANDS:
+        if inside in _COMMANDS or inside.startswith(WITH + "/"):
             made.st_mode = stat.S_IFREG | 0o644
         elif (source := self.source(inode)) and (like := self.core.backing.lstat(source)) is not None:
             made.st_mode = stat.S_IFREG | stat.S_IMODE(like.st_mode) & (_BITS if _is_node(inside) else 0o444)
@@ -132,12 +136,15 @@ class Control:
                     *_FILES,
                     _REFUSED,
                     SENT,
+                    WITH,
                     *FOLDERS,
                     *(ORDERS if inode.view.stand is not None else (_NODES, _OUTLINE)),
                 ]
             )
         if inside in FOLDERS:
             return self.mail.names(inode.view, inside)
+        if inside == WITH:
+            return self.turns.names()
         first, _, path = inside.partition("/")
         if first == _NODES and self._sources.is_file(inode.view, path):
             return self._sources.qualnames(inode.view, path)
@@ -149,7 +156,7 @@ class Control:
         return list(_PARTS)
 
     def _is_dir(self, view: View, inside: str) -> bool:
-        if inside in ("", _REFUSED, *FOLDERS):
+        if inside in ("", _REFUSED, WITH, *FOLDERS):
             return True
         first, _, rest = inside.partition("/")
         if first == _REFUSED:
@@ -186,8 +193,13 @@ class Control:
         first, _, rest = inside.partition("/")
         if first in (_NODES, _OUTLINE):
             return self._of_source(view, first, rest) if view.stand is None else None
-        number, _, part = rest.partition("/")
-        if first != _REFUSED or part not in _PARTS or (refusal := self._refusal(view, number)) is None:
+        if first == WITH:
+            return telling.holder_of(self._claims, rest) if is_resource(rest) else None
+        return self._refused(view, rest) if first == _REFUSED else None
+
+    def _refused(self, view: View, inside: str) -> bytes | None:
+        number, _, part = inside.partition("/")
+        if part not in _PARTS or (refusal := self._refusal(view, number)) is None:
             return None
         if part == "file":
             return refusal.mine
@@ -238,7 +250,7 @@ class Control:
         self._name_again(inode, caller)
         return self.text(inode)
 
-    def open_command(self, inode: Inode, flags: int, caller: Caller) -> CommandHandle:
+    async def open_command(self, inode: Inode, flags: int, caller: Caller) -> CommandHandle:
         """Open a control file for writing. Raises EPERM for those that only tell, ENOENT, EBUSY, ESTALE."""
         self._name_again(inode, caller)
         view, path = inode.view, self._path(inode)
@@ -257,6 +269,8 @@ class Control:
             return self.mail.open(inode, inside, flags, caller)
         if _is_node(inside):
             return self._nodes.open(inode, self.source(inode), inside.rpartition("/")[2], flags, caller)
+        if (name := turn_of(inode)) and is_resource(name):
+            return await self.turns.open(inode, name, caller)
         view.why = f"{path or TOP} only tells; .makfs/claim, release, task and nodes/ are written."
         raise oserror(errno.EPERM, path or "")
 
@@ -285,7 +299,7 @@ class Control:
         path = self._path(inode)
         if inode in self.mail.writing:
             return
-        if path is not None and _inside(path) not in _COMMANDS:
+        if path is not None and _inside(path) not in _COMMANDS and not turn_of(inode):
             inode.view.why = f"{path} is cut only by whoever has it open for writing."
             raise oserror(errno.EPERM, path)
 
@@ -323,6 +337,14 @@ class Control:
             f"Nothing can be made, renamed or removed in {folder.path or TOP}: makfs makes it up."
         )
         raise oserror(errno.EPERM, folder.path or TOP)
+
+
+def turn_of(inode: Inode) -> str:
+    """Return the name of the process resource whose file this is, "" for all other files."""
+    path = inode.path
+    if inode.realm is not Realm.CONTROL or path is None or not path.startswith(f"{TOP}/{WITH}/"):
+        return ""
+    return path[len(TOP) + len(WITH) + 2 :]
 
 
 def _inside(path: str) -> str:

@@ -10,6 +10,7 @@ from hashlib import blake2b
 
 from makfs.config import Config
 from makfs.engine.backing import Backing
+from makfs.engine.belonging import Belonging
 from makfs.engine.classify import Classifier
 from makfs.engine.effects import Effects
 from makfs.engine.files import Belief, File, OwnText, PastText, signature
@@ -56,6 +57,7 @@ class Core:
     table: InodeTable
     locks: Locks
     procs: Processes = field(default_factory=Processes)
+    runs: Belonging = field(default_factory=Belonging)
     views: dict[int, View] = field(default_factory=dict)  # those that show every commit
     standing: dict[int, View] = field(default_factory=dict)  # snapshot views: commits do not concern them
     files: dict[str, File] = field(default_factory=dict)

@@ -257,7 +257,7 @@ class FileSystem(Looking):
             if reads and (source := self.control.source(inode)):
                 await self.patience.readable(inode.view, source)
             if writing:
-                command = self.control.open_command(inode, flags, caller)
+                command = await self.control.open_command(inode, flags, caller)
                 inode.opens += 1
                 return self._opened(command, direct_io=True)
             text = self.past.text(inode) if past else self.control.open(inode, caller)

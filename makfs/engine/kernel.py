@@ -65,6 +65,7 @@ class Kernel:
 
     def __init__(self, core: Core, mountpoint: Path, recovered: int) -> None:
         self.core = core
+        self.belonging = core.runs
         self.mountpoint = mountpoint
         self.corridor = Corridor(core)
         self.data = Data(core, self.corridor)
@@ -125,13 +126,14 @@ class Kernel:
         """Run the kernel's own tasks until cancelled."""
         task_status.started()
         await self._ready.wait()
-        assert self.outbox is not None
+        assert self.outbox is not None and self.fs is not None  # noqa: PT018
         self._watcher = Watcher(self.core, self.corridor, self.outbox)
         tender = Tender(self.core, self.corridor, self.names, self.data, self.outbox)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._watcher.run)
             nursery.start_soon(tender.run)
             nursery.start_soon(self.core.locks.run)
+            nursery.start_soon(self.fs.control.turns.run)
             nursery.start_soon(self.agents.past.run, self._drop_entries)
 
     async def settle(self, timeout_s: float) -> Sequence[str]:

@@ -46,7 +46,7 @@ from makfs.settings import OnWrite
 from makfs.store.happened import MOST_NAMED
 from makfs.store.protocol import Store
 
-TIED_LEASE_NS = 30_000_000_000  # of what a connection holds, renewed while it lives
+TIED_LEASE_NS = 30_000_000_001  # of what a connection or an open file holds; nobody says so odd a number
 ONCE_LEASE_NS = 1_000_000_000  # of what a merge waits for, given back after its commit
 _TICK_S = 0.25
 _SECOND = 1_000_000_000
@@ -94,10 +94,21 @@ class Locks:
         self.table, events = RecordedTable.from_rows(store.lock_rows(), now_ns=self.now_ns())
         self.table.record = store.record_lock
         self._happened(events)
+        self._end_tied()
 
     def now_ns(self) -> int:
         """Return the time of all leases."""
         return time.clock_gettime_ns(time.CLOCK_BOOTTIME) + self._offset_ns
+
+    def _end_tied(self) -> None:
+        """End what connections and open files of an earlier daemon held, or waited for."""
+        now_ns = self.now_ns()
+        for waiter in self.table.waiters():
+            if waiter.lease_ns == TIED_LEASE_NS:
+                self._happened(self.table.cancel(waiter.ticket, now_ns=now_ns))
+        for grant in self.table.holders(now_ns=now_ns):
+            if grant.lease_ns == TIED_LEASE_NS:
+                self.give_back(grant.agent, (grant,))
 
     # ---- writes
 
@@ -302,9 +313,12 @@ class Locks:
         turns.callback(lock.release)
 
     def release(self, agent: AgentId, addresses: Sequence[Address] | None) -> tuple[Grant, ...]:
-        """End grants, all of the agent's with None. Raises NotHeld."""
+        """End grants; with None all of the agent's that no connection or open file holds. Raises NotHeld."""
         now_ns = self.now_ns()
         before = self.table.grants_of(agent, now_ns=now_ns)
+        tied = self._tied_addresses(agent) if addresses is None else set[Address]()
+        if tied:
+            addresses = [grant.address for grant in before if grant.address not in tied]
         self._happened(self.table.release(agent, addresses, now_ns=now_ns))
         self._store.write_lazies()
         return tuple(grant for grant in before if addresses is None or grant.address in addresses)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from makfs.engine.agents import Agents
 from makfs.engine.claims import Claims
-from makfs.engine.control import TOP, Control
+from makfs.engine.control import TOP, Control, turn_of
 from makfs.engine.core import Core, join
 from makfs.engine.data import Data
 from makfs.engine.effects import Outbox
@@ -90,6 +90,11 @@ class Looking:
             return self.core.table.by_ino[ino]
         except KeyError:
             raise oserror(errno.ESTALE) from None
+
+    def is_turn(self, ino: int) -> bool:
+        """Tell whether to open a file for writing is to wait for a process resource."""
+        inode = self.core.table.by_ino.get(ino)
+        return inode is not None and inode.realm is Realm.CONTROL and bool(turn_of(inode))
 
     def lookup(self, parent: int, name: str) -> Found | None:
         """Return what a name is and count the kernel's reference; None if nothing is there."""

@@ -17,6 +17,7 @@ from makfs.engine.reasons import clock
 from makfs.engine.views import View
 from makfs.ids import Address
 from makfs.locks import Mode, Waiter, lineage
+from makfs.locks.address import resource_address
 from makfs.locks.modes import INTENT, compatible
 from makfs.store.model import Refusal
 
@@ -55,6 +56,12 @@ def held(claims: Claims, view: View) -> bytes:
     rows = map(row_of, book.table.grants_of(view.agent, now_ns=book.now_ns()))
     text = "".join(f"{row.mode} {row.address or '/'} until {clock(row.expires_ns)}\n" for row in rows)
     return text.encode("utf-8", "surrogateescape")
+
+
+def holder_of(claims: Claims, resource: str) -> bytes:
+    """Return who holds a process resource, a line; nothing if nobody does."""
+    rows = claims.state(resource_address(resource)).grants
+    return "".join(f"{row.agent} since {clock(row.since_ns)}\n" for row in rows).encode()
 
 
 def _waiters(claims: Claims, view: View, state: LockState) -> list[dict[str, object]]:

@@ -26,6 +26,7 @@ DIFF_NAME = "diff.txt"
 ANSWER_NAME = "answer.txt"
 
 RUNNING, PAUSED, RESTARTING, ENDED, LOST = "running", "paused", "restarting", "ended", "lost"
+MARK = "MAKFS_RUN"  # the variable by which a run's processes are known; its value is the run's folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,14 @@ class Care:
 
 
 @dataclass(frozen=True, slots=True)
+class Turn:
+    """A process resource and the commands that wait their turn for it."""
+
+    resource: str
+    commands: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class RunPlan:
     """What a keeper needs to start a run's program. Paths are absolute."""
 
@@ -64,6 +73,7 @@ class RunPlan:
     groups: tuple[str, ...] = ()  # directories of the run's control groups
     enforced: tuple[str, ...] = ()  # controllers whose limits they hold
     unenforced: tuple[str, ...] = ()  # sentences
+    turns: tuple[Turn, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

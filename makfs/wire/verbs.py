@@ -323,7 +323,8 @@ class Unmount:
 class RunBegin:
     """Begin a run, which lasts as long as this connection: RunPlan. The command comes with secrets masked.
 
-    `share`: though another run of the agent is not over.
+    `share`: though another run of the agent is not over. `resources`: addresses that are held as long as it
+    lasts; it begins when they are, waiting up to `wait_s`.
     """
 
     verb: ClassVar[str] = "run-begin"
@@ -335,6 +336,8 @@ class RunBegin:
     share: bool = False
     care: Care = field(default_factory=Care)
     cli: str = ""  # the adapter, for the record
+    resources: tuple[str, ...] = ()
+    wait_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

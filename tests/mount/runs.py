@@ -85,6 +85,10 @@ class Place:
         found: list[dict[str, Any]] = json.loads(self.mounted.makfs("ps", "-a", "--json"))
         return found[0]
 
+    def waiting(self) -> list[str]:
+        """Return who waits for something."""
+        return [each["agent"] for each in json.loads(self.mounted.makfs("locks", "--json"))["waiters"]]
+
     def held(self) -> list[str]:
         """Return who holds something."""
         return [each["agent"] for each in json.loads(self.mounted.makfs("locks", "--json"))["grants"]]
@@ -98,8 +102,8 @@ class Place:
 
 
 @contextmanager
-def place(top: Path) -> Iterator[Place]:
-    """Serve a repository in a folder until the block ends."""
+def place(top: Path, more: str = "") -> Iterator[Place]:
+    """Serve a repository in a folder until the block ends, with more settings."""
     repo = top / "repo"
     subprocess.run(["git", "init", "-q", str(repo)], check=True)
     (repo / "app.py").write_text("def f():\n    return 1\n\n\ndef g():\n    return 2\n")
@@ -107,7 +111,7 @@ def place(top: Path) -> Iterator[Place]:
     (top / "treasure").write_text(TREASURE)
     (top / "home").mkdir()
     (top / "home" / "key").write_text(TREASURE)
-    (top / "makfs.conf").write_text(CONFIG)
+    (top / "makfs.conf").write_text(CONFIG + more)
     (top / "work").mkdir()
     mounted = Mounted(repo, top / "work", on_write="lease", config=top / "makfs.conf")
     stranger = subprocess.Popen(["sleep", "3600"])

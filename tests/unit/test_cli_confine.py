@@ -34,7 +34,7 @@ def test_program_gets_the_usual_variables_the_listed_and_the_given() -> None:
     found = environment(plan(env=("LISTED", "ABSENT")), "alice", "/h", "/g", {"G": "given"}, caller)
     assert found == {
         "PATH": "/bin", "LC_ALL": "C", "LISTED": "y", "G": "given", "HOME": "/h", "PWD": "/srv/repo",
-        "MAKFS_AGENT": "alice", "MAKFS_GUIDE": "/g",
+        "MAKFS_AGENT": "alice", "MAKFS_GUIDE": "/g", "MAKFS_RUN": "/f",
     }, "B3"  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """makfs.conf: what is accepted, which file wins, and that the shipped file says what the code does."""
 
 import dataclasses
+import re
 from enum import Enum
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from makfs.config import (
     OnWrite,
     Partial,
     Reads,
+    ResourceRule,
     RoleRule,
     combine,
     parse,
@@ -56,7 +58,8 @@ def test_the_shipped_file_sets_every_key_to_its_default() -> None:
 
 def test_every_section_of_the_config_can_be_set() -> None:
     sections = {name for name in SECTIONS if dataclasses.is_dataclass(getattr(Config(), name))}
-    assert sections | {"agents", "paths", "roles"} == {field.name for field in dataclasses.fields(Config)}
+    tables = {"agents", "paths", "resources", "roles"}
+    assert sections | tables == {field.name for field in dataclasses.fields(Config)}
 
 
 @pytest.mark.parametrize(("section", "key"), KEYS)
@@ -235,3 +238,26 @@ def _fits(value: object, default: object, setting: Setting) -> bool:
         return isinstance(value, str)
     numbers = (int,) if isinstance(default, int) else (int, float)
     return isinstance(value, numbers) and setting.low <= value <= setting.high
+
+
+def test_resource_says_which_commands_take_turns_and_the_nearer_file_says_it_anew() -> None:
+    user = parse('[resource.test]\ncommands = ["pytest"]\n[resource."port:80"]\nwait_s = 5\n', "u")
+    repo = parse('[resource.test]\ncommands = ["tox", "g++"]\n', "r")
+    found = combine(Config(), user, repo).resources
+    assert found == (ResourceRule("test", ("tox", "g++"), 3600.0), ResourceRule("port:80", (), 5.0)), "C2"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('[resource."a b"]\nwait_s = 1\n', "a resource is letters"),
+        ("[resource.test]\n", "says nothing; accepted: the keys commands, wait_s"),
+        ('[resource.test]\ncommands = ["../pytest"]\n', "not the name of a command"),
+        ('[resource.test]\ncommands = ["py test"]\n', "not the name of a command"),
+        ("[resource.test]\nwait_s = -1\n", "a number of seconds from 0 to 86400"),
+        ("[resource.test]\nwait = 1\n", "did you mean wait_s?"),
+    ],
+)
+def test_resource_that_is_not_accepted_is_told(text: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(says)):
+        parse(text, "f")

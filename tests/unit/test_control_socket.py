@@ -19,6 +19,7 @@ from makfs.cli.client import Client
 from makfs.cli.exits import NotServed, Told
 from makfs.config import RunConfig
 from makfs.engine.api import AgentStatus, Finding, KernelStatus, NodeRow, Progress
+from makfs.engine.belonging import Belonging
 from makfs.engine.mailapi import MailApi
 from makfs.errors import Busy, NotFound
 from makfs.ids import AgentId, RepoPath, Seq
@@ -40,6 +41,7 @@ class SmallKernel(SmallLocks):
         self.past = SmallHistory()
         self.news = small_news()
         self.work = SmallTasks()
+        self.belonging = Belonging()
         self.check_started = trio.Event()
         self.check_cancelled = trio.Event()
         self.hold_check = False

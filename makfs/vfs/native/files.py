@@ -42,7 +42,8 @@ class Files:
         opened = self._fs.open_plain(node, flags, head[6])
         if opened is not None:
             return encode.opened(opened, read_only=True)
-        return self._open(node, flags, more, caller(head))
+        work = self._open(node, flags, more, caller(head))
+        return self._interrupts.while_alive(head[2], head[6], work) if self._fs.is_turn(node) else work
 
     async def _open(self, node: int, flags: int, more: int, who: Caller) -> bytes:
         if flags & os.O_TRUNC and more & abi.FUSE_OPEN_KILL_SUIDGID:
