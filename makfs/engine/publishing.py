@@ -253,10 +253,10 @@ class Publishing:
 
     def _touched(self, view: View, stand: Stand, move: Move) -> frozenset[str] | None:
         """Return the paths that a move may change, None for any: the view's own, and those of commits."""
-        commits = self._core.store.log(LogQuery(limit=_MOST_COMMITS))
-        newer = [commit for commit in commits if stand.at < commit.seq <= move.at]
-        if move.at < stand.at or len(newer) < move.at - stand.at:
+        behind = move.at - stand.at
+        if not 0 <= behind <= _MOST_COMMITS:
             return None
+        newer = self._core.store.log(LogQuery(limit=behind, before=Seq(move.at + 1)))
         return frozenset(own_paths(self._core, view)).union(*(commit.paths for commit in newer))
 
     def _tell(self, view: View, touched: frozenset[str] | None, effects: Effects) -> None:

@@ -13,11 +13,11 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchlib import commits, history, locks, memory, reading, starting, store, trees
+from benchlib import commits, history, locks, memory, past, reading, starting, store, trees
 from benchlib.machine import Failed, Makfs
 from benchlib.report import Row, table
 
-SECTIONS = ("locks", "history", "store", "start", "read", "turns", "commit", "memory")
+SECTIONS = ("locks", "history", "store", "start", "read", "turns", "commit", "memory", "past")
 AGENTS = 1000  # that contend for locks
 _HERE = Path(__file__).resolve().parent.parent
 
@@ -61,6 +61,9 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--readers", type=int, default=2, metavar="N", help="during commits (%(default)s)")
     parser.add_argument("--views", type=int, default=4, metavar="N", help="for the memory (%(default)s)")
+    parser.add_argument(
+        "--commits", type=int, default=1000, metavar="N", help="of the journal that is exported (%(default)s)"
+    )
     parser.add_argument("--only", nargs="+", choices=SECTIONS, default=SECTIONS, help="sections to run")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results to FILE, too")
     parser.add_argument("--work", type=Path, metavar="DIR", help="a directory for copies and mounts")
@@ -78,7 +81,7 @@ def run(asked: argparse.Namespace, work: Path) -> Iterator[Row]:
     if "locks" in asked.only:
         yield from locks.measure(asked.rounds, AGENTS, asked.seed)
     if "history" in asked.only:
-        yield from history.measure(work, asked.rounds)
+        yield from history.measure(work, shlex.split(asked.makfs), asked.rounds)
     if "store" in asked.only:
         yield from store.measure(work, asked.seed)
     if set(asked.only) <= {"locks", "history", "store"}:
@@ -101,6 +104,8 @@ def run(asked: argparse.Namespace, work: Path) -> Iterator[Row]:
         yield from commits.measure(makfs, native, asked.lines, asked.edits, asked.readers, asked.seed)
     if "memory" in asked.only:
         yield from memory.measure(makfs, listing, asked.views)
+    if "past" in asked.only:
+        yield from past.measure(makfs, asked.rounds, asked.commits, asked.seed)
 
 
 def main() -> int:

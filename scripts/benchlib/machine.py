@@ -66,9 +66,10 @@ class Makfs:
             raise Failed(f"{' '.join([*self.command, *arguments])} ended with {done.returncode}")
         return done.stdout
 
-    def mount(self, *agents: str) -> None:
+    def mount(self, *agents: str, on_write: str | None = None) -> None:
         """Mount with a view for each agent."""
         options = [f"--agent={name}" for name in agents]
+        options += [f"--on-write={on_write}"] if on_write else []
         self.run("mount", str(self.repo), str(self.mountpoint), *options)
 
     def umount(self) -> None:
@@ -85,9 +86,9 @@ class Makfs:
         return Place("makfs", self.mountpoint / agent, self.pid)
 
     @contextlib.contextmanager
-    def mounted(self, *agents: str) -> Iterator["Makfs"]:
+    def mounted(self, *agents: str, on_write: str | None = None) -> Iterator["Makfs"]:
         """Mount for the length of a block."""
-        self.mount(*agents)
+        self.mount(*agents, on_write=on_write)
         try:
             yield self
         finally:

@@ -60,6 +60,18 @@ def test_bench_compares_reading_with_the_native_directory(tmp_path: Path) -> Non
     assert row["ratio"] == pytest.approx(row["makfs"] / row["native"])
 
 
+@pytest.mark.mount
+def test_bench_compares_every_exported_tree_with_what_was_written(tmp_path: Path) -> None:
+    sizes = ("--files=6", "--rounds=1", "--commits=8")
+    file = tmp_path / "out.json"
+    done = bench(*sizes, "--only", "past", "--makfs", MAKFS, "--work", tmp_path, "--json", file)
+    assert done.returncode == 0, done.stderr
+    found = results(file)
+    commits = 1 + 50 + 3 + 8  # a folder, its files, an edit undone twice, and eight more
+    assert found["exported trees that are as written"]["makfs"] == commits + 1
+    assert found["publish of 200 nodes in 50 files"]["makfs"] > 0
+
+
 def test_bench_says_what_does_not_work_and_fails(tmp_path: Path) -> None:
     done = bench("--files=3", "--only", "start", "--makfs", "false", "--work", tmp_path)
     assert done.returncode == 1
