@@ -128,8 +128,9 @@ class Inode:
     """One file or directory of one view, as the kernel knows it."""
 
     __slots__ = (
-        "_staging", "closed", "displaced", "ino", "is_dir", "judged", "kind", "last_stat", "lookups", "opens",
-        "orphan_fd", "path", "pinned", "realm", "shown", "still_until", "suspended", "view", "young_until",
+        "_staging", "closed", "displaced", "given", "ino", "is_dir", "judged", "kind", "last_stat", "lookups",
+        "opens", "orphan_fd", "path", "pinned", "realm", "shown", "still_until", "suspended", "view",
+        "young_until",
     )  # fmt: skip
 
     def __init__(self, ino: int, view: "View", path: str, realm: Realm, is_dir: bool) -> None:
@@ -151,6 +152,7 @@ class Inode:
         self.kind = 0  # S_IFMT of the mode that the kernel was told, once pinned
         self.pinned = False  # the kernel holds its name without a time-out
         self.displaced = False  # an orphan by another view's doing: the kernel may still hold its name
+        self.given = False  # the kernel got its text with the answer to an open (plain, P2)
         self.orphan_fd = -1  # the file of an orphan that somebody has open
 
     @property

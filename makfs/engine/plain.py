@@ -1,6 +1,8 @@
 """Opening and closing a file that is only read, with nothing to decide: searches do it by the thousand.
 
 P1  What is done is what `Data.open` and `Data.release` would do; whatever is not ordinary is left to them.
+P2  A text is given to the kernel unasked only while nobody else has the file open: then no request in flight
+    holds a page of it, so the one who gives it need not wait for an answer of his own.
 """
 
 import os
@@ -10,6 +12,7 @@ from makfs.engine.core import Core
 from makfs.engine.handles import OpenFile, TrackedHandle
 from makfs.engine.inodes import Inode, Realm
 
+GIVEN_BYTES = 64 << 10  # a file no larger is given to the kernel when it is first opened
 READ_STILL_S = 0.05  # a reader is given so long to read what it opened
 _NOT_PLAIN = os.O_ACCMODE | os.O_TRUNC
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -47,6 +50,18 @@ def open_plain(core: Core, inode: Inode | None, flags: int, tid: int) -> Tracked
     inode.opens += 1
     inode.stand_still(READ_STILL_S)
     return handle
+
+
+def first_text(handle: OpenFile) -> bytes:
+    """Return what to give to the kernel before a plain open is answered: a small file's text, once (P2)."""
+    assert isinstance(handle, TrackedHandle)
+    inode = handle.inode
+    if inode.given or inode.opens > 1:
+        return b""
+    inode.given = True
+    signature = handle.file.signature
+    size = 0 if signature is None else signature[1]
+    return os.pread(handle.fd, size, 0) if size <= GIVEN_BYTES else b""
 
 
 def close_plain(handles: dict[int, OpenFile], number: int) -> bool:

@@ -48,10 +48,11 @@ def prepare(source: Path | None, folder: Path, files: int, seed: int) -> None:
         generate(folder, files, seed)
     if not (folder / ".git").exists():
         git(folder, "init", "-q")
+        git(folder, "config", "gc.auto", "0")  # else commit starts one in the background, and ours fails
         git(folder, "add", "-A")
         git(folder, "-c", "user.name=bench", "-c", "user.email=bench@localhost", "commit", "-qm", "start")
         git(folder, "gc", "-q")
-    git(folder, "config", "gc.auto", "0")
+    git(folder, "config", "gc.auto", "0")  # a copy's own
     git(folder, "config", "core.fsmonitor", "false")
 
 

@@ -180,6 +180,21 @@ def test_duplicated_descriptor_may_be_closed_while_the_file_is_written(same: Sam
     assert same(scenario)
 
 
+@pytest.mark.parametrize("size", [1, 4095, 4096, 4097, 12_288, 65_535, 65_536, 65_537, 300_000])
+def test_first_reader_of_a_file_gets_all_of_it_by_read_and_by_map(mounted: Mounted, size: int) -> None:
+    text = os.urandom(size)
+    (mounted.repo / "read").write_bytes(text)
+    (mounted.repo / "mapped").write_bytes(text)
+    assert (mounted.alice / "read").read_bytes() == text
+    assert (mounted.alice / "read").read_bytes() == text
+    file = os.open(mounted.alice / "mapped", os.O_RDONLY)
+    with mmap.mmap(file, 0, prot=mmap.PROT_READ) as mapped:
+        os.close(file)
+        assert mapped[:] == text
+    (mounted.bob / "read").write_bytes(text[::-1] + b"!")
+    assert (mounted.alice / "read").read_bytes() == text[::-1] + b"!"
+
+
 def test_shared_mapping_is_read_and_written(same: Same) -> None:
     def scenario(root: Path) -> object:
         path = root / "m.txt"

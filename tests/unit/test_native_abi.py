@@ -67,6 +67,7 @@ LAYOUTS = {
     ),
     "NOTIFY_INVAL_INODE_OUT": ("fuse_notify_inval_inode_out", "ino off len"),
     "NOTIFY_INVAL_ENTRY_OUT": ("fuse_notify_inval_entry_out", "parent namelen flags"),
+    "NOTIFY_STORE_OUT": ("fuse_notify_store_out", "nodeid offset size padding"),
     "NOTIFY_DELETE_OUT": ("fuse_notify_delete_out", "parent child namelen padding"),
 }
 SHORTENED = {  # the start of a struct that older kernels send, or send without more being agreed on

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 
 from makfs.config import Config
 from makfs.engine.kernel import Kernel
+from makfs.engine.plain import GIVEN_BYTES
 from makfs.errors import MountError
 from makfs.vfs.native import abi, negotiate
-from makfs.vfs.native.abi import Fopen, Init, Opcode
+from makfs.vfs.native.abi import Fopen, Init, NotifyCode, Opcode
 from makfs.vfs.native.device import Device, NativeNotifier
 from makfs.vfs.native.interrupts import Interrupts
 from makfs.vfs.native.serve import handlers
@@ -34,6 +35,7 @@ class Client:
     def __init__(self, end: socket.socket) -> None:
         self._end = end
         self._unique = 0
+        self.given: list[tuple[int, bytes]] = []  # files' texts that came unasked, by inode
 
     async def send(self, opcode: int, node: int = 1, body: bytes = b"") -> int:
         self._unique += 2
@@ -46,11 +48,18 @@ class Client:
 
     async def receive(self) -> tuple[int, int, bytes]:
         """Return unique, errno and body of the next reply."""
-        await trio.lowlevel.wait_readable(self._end)
-        reply = self._end.recv(1 << 21)
-        length, error, unique = abi.OUT_HEADER.unpack_from(reply)
-        assert length == len(reply)
-        return unique, -error, reply[abi.OUT_HEADER.size :]
+        while True:
+            await trio.lowlevel.wait_readable(self._end)
+            reply = self._end.recv(1 << 21)
+            length, error, unique = abi.OUT_HEADER.unpack_from(reply)
+            assert length == len(reply)
+            body = reply[abi.OUT_HEADER.size :]
+            if unique:
+                return unique, -error, body
+            assert error == NotifyCode.STORE
+            node, offset, size, _ = abi.NOTIFY_STORE_OUT.unpack_from(body)
+            assert (offset, size) == (0, len(body) - abi.NOTIFY_STORE_OUT.size)
+            self.given.append((node, body[abi.NOTIFY_STORE_OUT.size :]))
 
     async def ask(self, opcode: int, node: int = 1, body: bytes = b"") -> tuple[int, bytes]:
         unique = await self.send(opcode, node, body)
@@ -84,7 +93,7 @@ def with_session(
         with a_kernel(repo) as kernel, ours, theirs, trio.fail_after(PATIENCE_S):
             device, interrupts = Device(ours.fileno()), Interrupts()
             fs = kernel.attach(NativeNotifier(Device(os.open(os.devnull, os.O_WRONLY))))
-            session = Session(device, handlers(fs, interrupts), interrupts)
+            session = Session(device, handlers(fs, interrupts, device), interrupts)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(session.run)
                 await test(Client(theirs), session, interrupts)
@@ -252,6 +261,42 @@ def test_with_too_many_waiting_an_open_is_refused_and_a_read_is_served(
             await client.send(Opcode.INTERRUPT, 0, abi.INTERRUPT_IN.pack(unique))
         assert {(await client.receive())[0] for _ in waiting} == set(waiting)
         assert (await client.ask(Opcode.OPEN, readme, abi.OPEN_IN.pack(os.O_RDONLY, 0)))[0] == 0
+
+    with_session(tmp_repo, test)
+
+
+def test_a_small_file_is_given_to_the_kernel_when_it_is_first_opened_and_never_while_others_have_it(
+    tmp_repo: Path,
+) -> None:
+    sizes = {"small": 5000, "most": GIVEN_BYTES, "large": GIVEN_BYTES + 1, "empty": 0}
+    for name, size in sizes.items():
+        (tmp_repo / name).write_bytes(os.urandom(size))
+
+    async def test(client: Client, session: Session, interrupts: Interrupts) -> None:
+        views = [await client.find(1, b"a"), await client.find(1, b"b")]
+
+        async def opened(node: int, flags: int = os.O_RDONLY) -> int:
+            error, reply = await client.ask(Opcode.OPEN, node, abi.OPEN_IN.pack(flags, 0))
+            assert error == 0
+            return int(abi.OPEN_OUT.unpack(reply)[0])
+
+        async def taken() -> list[tuple[int, bytes]]:
+            found, client.given = client.given, []
+            return found
+
+        for name in sizes:
+            node = await client.find(views[0], os.fsencode(name))
+            handle = await opened(node)
+            text = (tmp_repo / name).read_bytes()
+            assert await taken() == ([(node, text)] if name in ("small", "most") else [])
+            await client.ask(Opcode.RELEASE, node, abi.RELEASE_IN.pack(handle, 0, 0, 0))
+            await opened(node)
+            assert await taken() == [], "the kernel has it already"
+        node = await client.find(views[1], b"small")
+        writer = await opened(node, os.O_RDWR)
+        await opened(node)
+        assert await taken() == [], "P2: a write or a read of the other may have a page of it"
+        await client.ask(Opcode.RELEASE, node, abi.RELEASE_IN.pack(writer, 0, 0, 0))
 
     with_session(tmp_repo, test)
 

@@ -22,7 +22,12 @@ def test_others_are_seen_when_one_can_run_or_is_due_and_not_else() -> None:
             nursery.start_soon(trio.sleep, 0.01)
             assert ready.others(), "W1: a task has just been started"
             await wait_all_tasks_blocked()
+            ready.began()
             assert not ready.others(), "it sleeps"
+            nursery.start_soon(trio.sleep, 0)
+            assert ready.others(), "W1: who starts after we looked is seen, too"
+            await wait_all_tasks_blocked()
+            ready.began()
             limit = time.monotonic() + PATIENCE_S
             while not ready.others():
                 assert time.monotonic() < limit, "W1: it has slept long enough"

@@ -69,6 +69,7 @@ DIRENTPLUS = Struct("=" + _ENTRY + "QQII")  # entry_out, dirent
 
 NOTIFY_INVAL_INODE_OUT = Struct("=Qqq")  # ino off len
 NOTIFY_INVAL_ENTRY_OUT = Struct("=QII")  # parent namelen flags
+NOTIFY_STORE_OUT = Struct("=QQII")  # nodeid offset size padding; the bytes follow
 NOTIFY_DELETE_OUT = Struct("=QQII")  # parent child namelen padding
 
 
@@ -117,6 +118,7 @@ class NotifyCode(IntEnum):
 
     INVAL_INODE = 2
     INVAL_ENTRY = 3
+    STORE = 4
     DELETE = 6
 
 

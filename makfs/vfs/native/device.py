@@ -1,7 +1,8 @@
 """The open /dev/fuse: replies and notifications go out through it.
 
 N1  A notification may block in the kernel until requests in flight are answered, so it is sent from a thread
-    of the engine's outbox, never from the task that answers requests.
+    of the engine's outbox, never from the task that answers requests. The one exception gives the kernel the
+    text of a file that nobody has open yet (`engine.plain`, P2).
 """
 
 import errno
@@ -13,6 +14,7 @@ from makfs.vfs.native.abi import (
     NOTIFY_DELETE_OUT,
     NOTIFY_INVAL_ENTRY_OUT,
     NOTIFY_INVAL_INODE_OUT,
+    NOTIFY_STORE_OUT,
     OUT_HEADER,
     NotifyCode,
 )
@@ -80,6 +82,10 @@ class Device:
         """Drop a name, or its absence."""
         body = NOTIFY_INVAL_ENTRY_OUT.pack(parent, len(name), 0)
         self._notify(NotifyCode.INVAL_ENTRY, body, name, b"\0")
+
+    def store(self, ino: int, data: bytes) -> None:
+        """Put a file's text into the kernel's cache. Waits for requests in flight that have its pages."""
+        self._notify(NotifyCode.STORE, NOTIFY_STORE_OUT.pack(ino, 0, len(data), 0), data)
 
     def deleted(self, parent: int, child: int, name: bytes) -> None:
         """Drop a name whose file is gone; the kernel tells inotify watchers, too."""

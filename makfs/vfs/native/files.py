@@ -7,10 +7,11 @@ import os
 
 from makfs.engine.effects import Effects
 from makfs.engine.filesystem import Caller, FileSystem
-from makfs.engine.plain import close_plain
+from makfs.engine.plain import close_plain, first_text
 from makfs.vfs.native import abi, encode
 from makfs.vfs.native.abi import Opcode
 from makfs.vfs.native.common import Answer, Handler, Head, caller, text
+from makfs.vfs.native.device import Device
 from makfs.vfs.native.interrupts import Interrupts
 from makfs.vfs.native.looks import drop_privileges
 
@@ -21,8 +22,9 @@ _write_in = abi.WRITE_IN.unpack_from
 class Files:
     """Handlers of open files."""
 
-    def __init__(self, fs: FileSystem, interrupts: Interrupts) -> None:
+    def __init__(self, fs: FileSystem, interrupts: Interrupts, device: Device) -> None:
         self._fs = fs
+        self._device = device
         self._interrupts = interrupts
 
     def table(self) -> dict[int, Handler]:
@@ -41,6 +43,9 @@ class Files:
         flags, more = abi.OPEN_IN.unpack_from(body)
         opened = self._fs.open_plain(node, flags, head[6])
         if opened is not None:
+            given = first_text(self._fs.handles[opened.handle])
+            if given:
+                self._device.store(node, given)
             return encode.opened(opened, read_only=True)
         work = self._open(node, flags, more, caller(head))
         return self._interrupts.while_alive(head[2], head[6], work) if self._fs.is_turn(node) else work

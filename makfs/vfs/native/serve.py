@@ -21,13 +21,13 @@ from makfs.vfs.native.session import Session
 log = logging.getLogger(__name__)
 
 
-def handlers(fs: FileSystem, interrupts: Interrupts) -> Mapping[int, Handler]:
+def handlers(fs: FileSystem, interrupts: Interrupts, device: Device) -> Mapping[int, Handler]:
     """Return the handlers of all operations by opcode."""
     return {
         **Looks(fs).table(),
         **Changes(fs).table(),
         **Folders(fs).table(),
-        **Files(fs, interrupts).table(),
+        **Files(fs, interrupts, device).table(),
     }
 
 
@@ -40,7 +40,7 @@ async def serve(
     try:
         fs = kernel.attach(NativeNotifier(device))
         interrupts = Interrupts()
-        session = Session(device, handlers(fs, interrupts), interrupts)
+        session = Session(device, handlers(fs, interrupts, device), interrupts)
         task_status.started()
         await session.run()
         gone = True

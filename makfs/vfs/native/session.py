@@ -75,6 +75,7 @@ class Session:
         # A client on our CPU has sent its next request when its last is answered, one on another has not: to
         # read in vain costs more than to poll first. So after each vain read some requests are waited for.
         shy, ask = 1, 0
+        ready.began()
         while True:
             if ask:
                 ask -= 1
@@ -97,7 +98,7 @@ class Session:
             if turn >= TURN:
                 turn = 0
                 if ready.others():
-                    await trio.lowlevel.checkpoint()
+                    await ready.let_others()
 
     def _take(self, size: int) -> tuple[int, int, Coroutine[Any, Any, bytes], Any] | None:
         """Answer the request in the buffer, or return what is left of it: it waits for something."""

@@ -21,6 +21,7 @@ class Ready:
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
+        self._alone = False  # nobody was left to run in this round of trio's, when we looked
         self._runner = _runner_of_trio()
         self._both, self._trio = select.poll(), select.poll()
         self._both.register(fd, select.POLLIN | select.POLLERR | select.POLLHUP)
@@ -28,6 +29,10 @@ class Ready:
             own = self._runner.io_manager._epoll.fileno()
             self._both.register(own, select.POLLIN)
             self._trio.register(own, select.POLLIN)
+
+    def began(self) -> None:
+        """Note that others may have run: whoever has just been resumed calls this before it asks."""
+        self._alone = False
 
     def soon(self) -> bool:
         """Wait a moment for the device, or for anything that trio waits for; tell if it is the device."""
@@ -47,14 +52,24 @@ class Ready:
         in the same round of trio's.
         """
         runner = self._runner
-        tasks = runner.tasks
-        if len(tasks) > _MANY or any(task._next_send_fn is not None for task in tasks):
+        if runner.runq:
             return True
+        if not self._alone:
+            tasks = runner.tasks
+            if len(tasks) > _MANY or any(task._next_send_fn is not None for task in tasks):
+                return True
+            self._alone = True  # who becomes able to run from now on is in the queue
         return bool(runner.deadlines.next_deadline() - runner.clock.current_time() <= within_s)
 
     async def wait(self) -> None:
         """Wait as trio does."""
         await trio.lowlevel.wait_readable(self._fd)
+        self._alone = False
+
+    async def let_others(self) -> None:
+        """Let other tasks run."""
+        await trio.lowlevel.checkpoint()
+        self._alone = False
 
 
 def _runner_of_trio() -> Any:
@@ -68,7 +83,12 @@ def _runner_of_trio() -> Any:
         context: Any = _run.GLOBAL_RUN_CONTEXT
         runner = context.runner
         needed = [task._next_send_fn for task in runner.tasks]
-        needed += [runner.deadlines.next_deadline(), runner.clock.current_time(), runner.io_manager._epoll]
+        needed += [
+            runner.runq,
+            runner.deadlines.next_deadline(),
+            runner.clock.current_time(),
+            runner.io_manager._epoll,
+        ]
     except (ImportError, AttributeError):
         return None
     return runner
