@@ -37,14 +37,15 @@ Exit codes:
 GUIDE = """\
 # You work in a makfs view
 
-The current directory looks like an ordinary repository. Others edit the same repository now, each in a view
-of their own. What you write is committed at once, function by function, and what they write appears here.
-There is nothing to pull, push or merge, and no branch to make.
+The current directory looks like an ordinary repository. Others edit it now, each in a view of their own.
+What you write is committed at once, function by function, and what they write appears here. There is nothing
+to pull, push, merge or branch.
 
 - A write that fails with EBUSY ("Device or resource busy") was refused: somebody else holds or changed that
   part. Nothing was lost. `cat .makfs/why` says who and what to do. Read the file again, then redo the edit.
-- Before a larger change, say so: `echo 'write PATH::NAME' > .makfs/claim` (a function, a class, or `PATH`).
-- Do not use `git stash`, `git checkout` or `git reset`: they are for a directory of one's own.
+- Before a larger change: `echo 'write PATH::NAME' > .makfs/claim` (a function, a class, or `PATH`).
+- Messages: read `.makfs/inbox/*`, then remove them. Send: `echo TEXT > .makfs/outbox/NAME` (or `all`).
+- Do not `git stash`, `git checkout` or `git reset`: this directory is not yours alone.
 - Only this directory, your home and /tmp can be written.
 """
 

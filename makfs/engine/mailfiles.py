@@ -29,7 +29,7 @@ from makfs.engine.telling import iso
 from makfs.engine.views import View
 from makfs.engine.writing import Written
 from makfs.errors import MakfsError
-from makfs.messages import as_json, as_object, as_text, file_name, id_of, is_draft, parse
+from makfs.messages import BadMessage, as_json, as_object, as_text, file_name, id_of, is_draft, parse
 
 INBOX, OUTBOX, SHARED, SENT = "inbox", "outbox", "shared", "sent"
 FOLDERS = (INBOX, OUTBOX, SHARED)
@@ -204,18 +204,15 @@ class MailFiles:
         try:
             self._finish(view, new, data)
         except MakfsError as error:
-            self.tell(view, new, error)
+            view.why = f"Refused .makfs/{new}: {error}"
+            if isinstance(error, BadMessage):  # mv(1) takes EINVAL for another mistake, and says so
+                raise oserror(errno.EBADMSG, new) from None
             raise
         del self._drafts[view.number, old]
         for path in (old, new):
             inode = view.by_path.get(f".makfs/{path}")
             if inode is not None:
                 view.orphan(inode)
-
-    @staticmethod
-    def tell(view: View, inside: str, error: MakfsError) -> None:
-        """Tell why something was not sent or shared."""
-        view.why = f"Refused .makfs/{inside}: {error}"
 
     @staticmethod
     def _refuse(view: View, sentence: str) -> NoReturn:

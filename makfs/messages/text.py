@@ -113,7 +113,7 @@ def _checked(to: tuple[str, ...], body: str, priority: str, answers: str | int |
 
 def _of_json(text: str, is_whole: bool) -> Outgoing | None:
     try:
-        data = json.loads(text)
+        data = json.loads(text, strict=False)  # an echo may have made its \n a newline
     except (ValueError, RecursionError) as error:
         if not is_whole:
             return None
