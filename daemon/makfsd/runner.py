@@ -166,10 +166,11 @@ class Runner:
         self._files.write(changed)
         return changed
 
-    def end(self, number: int) -> None:
+    def end(self, number: int) -> RunRecord:
         """See RunsApi."""
         self._of_live(number)
         self._finish(number)
+        return self.record(number)
 
     async def rows(self, *, ended: bool) -> list[RunRecord]:
         """See RunsApi."""

@@ -19,7 +19,7 @@ class RunsApi(Protocol):
         """Remember the processes of a run. Raises NotFound."""
         ...
 
-    def end(self, number: int) -> None:
+    def end(self, number: int) -> RunRecord:
         """Record the end that the run's folder tells of. Raises NotFound."""
         ...
 
@@ -62,7 +62,7 @@ def ask_of_runs(runs: RunsApi, verb: verbs.OfRuns) -> object:
         case verbs.RunStarted(number, keeper, leader):
             runs.started(number, keeper, leader)
         case verbs.RunEnd(number):
-            runs.end(number)
+            return runs.end(number)
         case verbs.ShowRun(number):
             return runs.record(number)
         case verbs.SignalRun(number, signal):

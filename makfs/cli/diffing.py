@@ -20,30 +20,47 @@ Examples:
   makfs diff before-lunch..head src/ tests/test_app.py
   makfs diff 41..47 --by-node
   makfs diff 41..47 | git apply --check
+  makfs diff --run 3
 """
 
 
 @click.command(epilog=EPILOG, short_help="Show how two commits' trees differ")
-@click.argument("span", metavar="A[..B]")
+@click.argument("span", metavar="[A[..B]]", default="")
 @click.argument("paths", metavar="[PATH]...", nargs=-1)
+@click.option(
+    "--run", "number", type=click.IntRange(1), metavar="N", help="What run N changed, node by node."
+)
 @click.option("--by-node", is_flag=True, help="Node by node, with what became of each.")
 @pager_option
 @json_option
 @click.pass_context
 def diff(
-    context: click.Context, span: str, paths: tuple[str, ...], by_node: bool, no_pager: bool, as_json: bool
+    context: click.Context,
+    span: str,
+    paths: tuple[str, ...],
+    number: int | None,
+    by_node: bool,
+    no_pager: bool,
+    as_json: bool,
 ) -> None:
     """Show what turns the tree of commit A into that of B, as git does; without B, the newest.
 
     A and B are commits by number, marks, or `head`; 0 is what was there before the first commit. The change
-    of one commit alone is `makfs show`.
+    of one commit alone is `makfs show`. Of a run (--run) it is what its agent's own commits come to, and
+    nobody else's.
     """
     from makfs.cli.client import Client
     from makfs.cli.find import repo_path
     from makfs.wire.verbs import Diff
 
-    old, new = ends(span)
     place = found(context)
+    if number is not None:
+        if span or as_json:
+            raise click.UsageError("--run takes neither commits, paths nor --json.", context)
+        with Client(place.repo) as daemon:
+            show(_of_run(daemon, number), no_pager=no_pager)
+        return
+    old, new = ends(span)
     query = Diff(old, new, tuple(repo_path(path, place) for path in paths), by_node)
     with Client(place.repo) as daemon:
         pages = _pages(daemon, query)
@@ -51,6 +68,14 @@ def diff(
             print_json(_whole(list(pages)))
         else:
             show(_rendered(pages, by_node=by_node), no_pager=no_pager)
+
+
+def _of_run(daemon: "Client", number: int) -> "Iterator[str | bytes]":
+    from makfs.cli.rundiff import lines_of
+    from makfs.wire.runs import RunRecord
+    from makfs.wire.verbs import ShowRun
+
+    yield from lines_of(daemon, daemon.get(ShowRun(number), RunRecord))
 
 
 def ends(span: str) -> tuple[str, str]:

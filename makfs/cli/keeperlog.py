@@ -11,6 +11,8 @@ import select
 import time
 from collections.abc import Callable
 
+from makfs.wire.runs import TIMES_SUFFIX
+
 CUT = b"\n[makfs: output dropped]\n"
 Offer = Callable[[bytes], None]
 
@@ -22,14 +24,19 @@ class Log:
         self._left_bytes = limit_bytes
         self._forward = forward
         self._offer = offer
-        self._touched = 0.0
+        self._marked_s = 0.0  # when the time was written down last
+        self._kept_bytes = 0
         self.transcript: Transcript | None = None
         self.problem = ""
         self.bytes = 0
         self.dropped_bytes = 0
         self._file = -1
+        self._times = -1
         try:
             self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            self._times = os.open(
+                path + TIMES_SUFFIX, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600
+            )
         except OSError as error:
             self.problem = error.strerror or str(error)
 
@@ -54,19 +61,30 @@ class Log:
         try:
             if self._file < 0:
                 raise OSError(0, self.problem)
+            self._mark(bool(kept))
             write_all(self._file, kept + (CUT if dropped and not self.dropped_bytes else b""))
-            if not kept and time.monotonic() - self._touched > 1:
-                self._touched = time.monotonic()
-                os.utime(self._file)  # says that the program still writes
         except OSError as error:
             dropped = len(chunk)
             self.problem = error.strerror or str(error)
         self._left_bytes -= len(kept)
+        self._kept_bytes += len(kept)
         self.dropped_bytes += dropped
 
+    def _mark(self, is_kept: bool) -> None:
+        """Write down, once a second, when what comes now came; where nothing is kept, that something did."""
+        now_s = time.monotonic()
+        if self._marked_s and now_s - self._marked_s < 1:
+            return
+        self._marked_s = now_s
+        if is_kept:
+            write_all(self._times, f"{time.time_ns()} {self._kept_bytes}\n".encode())
+        else:
+            os.utime(self._file)
+
     def close(self) -> None:
-        if self._file >= 0:
-            os.close(self._file)
+        for fd in (self._file, self._times):
+            if fd >= 0:
+                os.close(fd)
         if self.transcript is not None:
             self.transcript.close()
 

@@ -241,7 +241,7 @@ def _keep(
     from makfs.cli.exits import EXIT_COMMAND_FAILED, CommandFailed
     from makfs.cli.keeper import Keeper
     from makfs.errors import MakfsError
-    from makfs.wire.verbs import RunEnd, RunStarted
+    from makfs.wire.verbs import RunStarted
 
     confine.check_view(plan)
     is_connected, quiet = True, how.quiet
@@ -265,11 +265,24 @@ def _keep(
     if wish.confined and not keeper.was_started and not quiet:
         note("bwrap could not make the confinement, as it says above; --no-confine runs without.")
     if is_connected:
-        try:
-            daemon.ask(RunEnd(plan.number))
-        except MakfsError:
-            note(f"makfsd ended before it recorded run {plan.number}; the next one will.")
+        _tell_end(daemon, plan)
     return code
+
+
+def _tell_end(daemon: "Client", plan: "RunPlan") -> None:
+    from makfs.cli.artifacts import keep_diff
+    from makfs.errors import MakfsError
+    from makfs.wire.runs import RunRecord
+    from makfs.wire.verbs import RunEnd
+
+    try:
+        record = daemon.get(RunEnd(plan.number), RunRecord)
+    except MakfsError:
+        note(f"makfsd ended before it recorded run {plan.number}; the next one will.")
+        return
+    if record.log_problem:
+        note(f"Not all that {record.agent} wrote could be kept: {record.log_problem}.")
+    keep_diff(daemon, record, plan.folder)
 
 
 def _job(plan: "RunPlan", wish: "RunBegin", start: "Start", connection: int, how: How) -> "Job":

@@ -1,19 +1,10 @@
-"""`makfs ps`, `logs`, `inspect`, `stop`, `kill`, `wait` and `rm`: runs that go on or are over."""
-
-from typing import TYPE_CHECKING
+"""`makfs ps`, `inspect`, `stop`, `kill`, `wait` and `rm`: runs that go on or are over."""
 
 import click
 
-from makfs.cli.common import Seconds, client, found, json_option, print_json, print_lines
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from makfs.wire.runs import RunRecord
+from makfs.cli.common import Seconds, client, json_option, print_json, print_lines
 
 STOP_S = 10.0
-LOOK_S = 0.2  # `logs -f` looks so often
-CHUNK_BYTES = 1 << 16
 
 _number = click.argument("number", type=click.IntRange(1))
 _numbers = click.argument("numbers", metavar="NUMBER...", type=click.IntRange(1), nargs=-1, required=True)
@@ -21,13 +12,18 @@ _numbers = click.argument("numbers", metavar="NUMBER...", type=click.IntRange(1)
 
 @click.command(epilog="\b\nExamples:\n  makfs ps\n  makfs ps -a --json", short_help="List runs")
 @click.option("-a", "--all", "is_all", is_flag=True, help="Those that are over too.")
+@click.option("-q", "--quiet", is_flag=True, help="Only their numbers.")
 @json_option
 @click.pass_context
-def ps(context: click.Context, is_all: bool, as_json: bool) -> None:
-    """List what `makfs run` started and is not over, newest first: who, what, since when, what it did.
+def ps(context: click.Context, is_all: bool, quiet: bool, as_json: bool) -> None:
+    """List what `makfs run` started and is not over: agents, their runs, the runs' processes.
 
-    COMMITS and REFUSED are the agent's own in the time of the run.
+    ACTIVE is when it last wrote or its view was used. COMMITS and REFUSED are the agent's own in the time of
+    the run. A process has the name that the kernel knows.
     """
+    import time
+
+    from makfs.cli.psview import render
     from makfs.wire.runs import RunRecord
     from makfs.wire.values import from_json
     from makfs.wire.verbs import Runs
@@ -36,71 +32,10 @@ def ps(context: click.Context, is_all: bool, as_json: bool) -> None:
         data = daemon.ask(Runs(is_all))
     if as_json:
         print_json(data)
+    elif quiet:
+        print_lines([str(row["number"]) for row in data])
     else:
-        print_lines(render(from_json(list[RunRecord], data)))
-
-
-def render(rows: "Iterable[RunRecord]") -> list[str]:
-    """Return the table of runs."""
-    import datetime as dt
-    import shlex
-
-    from makfs.cli.text import ELLIPSIS, duration, table
-
-    def command(row: "RunRecord") -> str:
-        text = shlex.join(row.command)
-        return text if len(text) <= 40 else text[:39] + ELLIPSIS
-
-    def state(row: "RunRecord") -> str:
-        if row.status != "ended":
-            return row.status
-        return row.signal or f"exit {row.exit_code}"
-
-    def since(row: "RunRecord") -> str:
-        begin = dt.datetime.fromtimestamp(row.begin_ns / 1e9, dt.UTC).astimezone()
-        return f"{begin:%Y-%m-%d %H:%M:%S}"
-
-    return table(
-        ("RUN", "AGENT", "COMMAND", "STATUS", "SINCE", "FOR", "COMMITS", "REFUSED"),
-        [
-            (str(row.number), row.agent, command(row), state(row), since(row), duration(row.duration_s),
-             str(row.commits), str(row.refusals))
-            for row in rows
-        ],
-        right=(0, 6, 7),
-    )  # fmt: skip
-
-
-@click.command(epilog="\b\nExamples:\n  makfs logs 3\n  makfs logs -f 3", short_help="Print what a run wrote")
-@_number
-@click.option("-f", "--follow", is_flag=True, help="Go on until the run is over.")
-@click.pass_context
-def logs(context: click.Context, number: int, follow: bool) -> None:
-    """Print what run NUMBER wrote: its output on standard output, its errors on standard error."""
-    import contextlib
-    import os
-    import sys
-
-    from makfs.cli.client import Client
-    from makfs.wire.place import STATE_DIR
-    from makfs.wire.runs import RUNS_DIR, RunRecord
-    from makfs.wire.verbs import ShowRun, WaitRun
-
-    place = found(context)
-    folder = os.path.join(place.repo, STATE_DIR, RUNS_DIR, str(number))
-    with Client(place.repo) as daemon, contextlib.ExitStack() as stack:
-        record = daemon.get(ShowRun(number), RunRecord)
-        streams = {}
-        while True:
-            for name, to in (("stdout", sys.stdout.buffer), ("stderr", sys.stderr.buffer)):
-                if name not in streams and os.path.exists(os.path.join(folder, name)):
-                    streams[name] = stack.enter_context(open(os.path.join(folder, name), "rb"))
-                while name in streams and (chunk := streams[name].read(CHUNK_BYTES)):
-                    to.write(chunk)
-                    to.flush()
-            if not follow or record.status != "running":
-                return
-            record = daemon.get(WaitRun(number, LOOK_S), RunRecord)
+        print_lines(render(from_json(list[RunRecord], data), time.time_ns()))
 
 
 @click.command(epilog="\b\nExample:\n  makfs inspect 3", short_help="Print the record of a run")
@@ -122,16 +57,19 @@ def inspect(context: click.Context, number: int) -> None:
 )  # fmt: skip
 @click.pass_context
 def stop(context: click.Context, numbers: tuple[int, ...], time_s: float) -> None:
-    """Send each run NUMBER SIGTERM and, if it is not over then, SIGKILL, which ends all that it started."""
+    """Send each run NUMBER SIGTERM and, if it is not over then, SIGKILL, which ends all that it started.
+
+    It is not started again, whatever --restart said. A paused run goes on for it.
+    """
     import signal
 
     from makfs.wire.runs import RunRecord
-    from makfs.wire.verbs import SignalRun, WaitRun
+    from makfs.wire.verbs import SignalRun, StopRun, WaitRun
 
     with client(context) as daemon:
         for number in numbers:
-            daemon.ask(SignalRun(number, signal.SIGTERM))
-            if daemon.get(WaitRun(number, time_s), RunRecord).status == "running":
+            daemon.ask(StopRun(number))
+            if not daemon.get(WaitRun(number, time_s), RunRecord).is_over:
                 daemon.ask(SignalRun(number, signal.SIGKILL))
                 daemon.ask(WaitRun(number))
             click.echo(number)

@@ -44,7 +44,7 @@ class Window:
 
     def set_size(self, rows: int, columns: int) -> None:
         """Let the program know of another size."""
-        if self.fd < 0:
+        if self.fd < 0 or not rows or not columns:
             return
         rows, columns = min(rows, _MOST), min(columns, _MOST)
         with contextlib.suppress(OSError):

@@ -24,6 +24,7 @@ ATTACH_NAME = "attach.sock"
 TERMINAL_NAME = "terminal.cast"
 DIFF_NAME = "diff.txt"
 ANSWER_NAME = "answer.txt"
+TIMES_SUFFIX = ".times"  # beside `stdout` and `stderr`: lines of wall clock and bytes before, one a second
 
 RUNNING, PAUSED, RESTARTING, ENDED, LOST = "running", "paused", "restarting", "ended", "lost"
 MARK = "MAKFS_RUN"  # the variable by which a run's processes are known; its value is the run's folder

@@ -352,7 +352,7 @@ class RunStarted:
 
 @dataclass(frozen=True, slots=True)
 class RunEnd:
-    """Tell that a run has ended and that its folder says how: null."""
+    """Tell that a run has ended and that its folder says how: RunRecord."""
 
     verb: ClassVar[str] = "run-end"
     number: int

@@ -1,0 +1,74 @@
+"""What a run changed, node by node: its agent's own commits put together."""
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from makfs.cli.client import Client
+    from makfs.store.model import CommitDetail, NodeEdit
+    from makfs.wire.runs import RunRecord
+
+PAGE = 500
+
+
+def lines_of(daemon: "Client", record: "RunRecord") -> Iterator[str]:
+    """Return the difference as lines; none if nothing was changed, or changed back."""
+    yield from render(details(daemon, record))
+
+
+def details(daemon: "Client", record: "RunRecord") -> "Iterator[CommitDetail]":
+    """Return the commits of a run, oldest first."""
+    from makfs.store.model import Commit, CommitDetail
+    from makfs.wire.values import from_json
+    from makfs.wire.verbs import Log, Show
+
+    seqs: list[int] = []
+    before: int | None = record.last_seq + 1
+    while before is not None and record.commits:
+        page = from_json(list[Commit], daemon.ask(Log(PAGE, before, record.agent)))
+        inside = [each.seq for each in page if each.seq >= record.first_seq]
+        seqs += inside
+        before = min(inside) if len(page) == PAGE and len(inside) == len(page) else None
+    for seq in reversed(seqs):
+        yield daemon.get(Show(seq), CommitDetail)
+
+
+def render(commits: "Iterable[CommitDetail]") -> Iterator[str]:
+    """Return the lines of what commits of one agent, oldest first, changed together. Pure."""
+    from makfs.cli.showview import edit_lines
+    from makfs.cli.text import printable
+
+    by_path: dict[str, dict[int, NodeEdit]] = {}
+    other: dict[str, None] = {}
+    for each in commits:
+        for edit in each.edits:
+            nodes = by_path.setdefault(edit.path, {})
+            nodes[edit.uid] = _after(nodes.get(edit.uid), edit)
+        for file in each.files:
+            other[file.path] = None
+    for path, nodes in by_path.items():
+        left = [edit for edit in nodes.values() if edit.before != edit.after]
+        if not left:
+            continue
+        yield click.style(printable(path), bold=True)
+        for edit in left:
+            yield from edit_lines(edit)
+        yield ""
+    for path in other:
+        if path not in by_path:
+            yield click.style(printable(path), bold=True) + "  (changed as a whole)"
+
+
+def _after(known: "NodeEdit | None", edit: "NodeEdit") -> "NodeEdit":
+    """Return what two edits of one node, one after the other, come to."""
+    import dataclasses
+
+    if known is None:
+        return edit
+    op = "add" if known.before is None else "delete" if edit.after is None else "edit"
+    old = known.old_address or known.address
+    return dataclasses.replace(
+        edit, op=op, before=known.before, old_address="" if old == edit.address or op == "add" else old
+    )
