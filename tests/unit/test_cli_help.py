@@ -49,7 +49,13 @@ Commands:
   adapters    List the agents' programs
   ps          List runs
   logs        Print what a run wrote
+  attach      See what a run writes, type to it
+  stats       Print what runs take
   inspect     Print the record of a run
+  artifacts   List the files a run left, or copy them
+  pause       Freeze runs
+  unpause     Let frozen runs go on
+  restart     End a run's program and start it again
   stop        End runs
   kill        Send runs a signal
   wait        Wait for the end of runs
