@@ -100,7 +100,7 @@ def test_steps_of_a_budget_come_once_and_in_order(budget: Budget, more: list[Amo
             limit = getattr(budget.limits, name)
             due = [
                 step
-                for step, at in ((Step.WARN, budget.warn_at), (Step.PAUSE, budget.pause_at), (Step.STOP, budget.stop_at))
+                for step, at in zip(ORDER[1:], (budget.warn_at, budget.pause_at, budget.stop_at), strict=True)
                 if limit > 0 and at > 0 and used[name] >= at * limit
             ]  # fmt: skip
             assert ORDER.index(taken.get(name, Step.NONE)) == max([0, *map(ORDER.index, due)]), "G2"
