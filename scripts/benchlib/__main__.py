@@ -13,11 +13,11 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchlib import commits, history, locks, memory, past, reading, starting, store, trees
+from benchlib import commits, history, locks, memory, past, reading, starting, store, trees, waiting
 from benchlib.machine import Failed, Makfs
 from benchlib.report import Row, table
 
-SECTIONS = ("locks", "history", "store", "start", "read", "turns", "commit", "memory", "past")
+SECTIONS = ("locks", "history", "store", "start", "read", "turns", "waits", "commit", "memory", "past")
 AGENTS = 1000  # that contend for locks
 _HERE = Path(__file__).resolve().parent.parent
 
@@ -100,6 +100,8 @@ def run(asked: argparse.Namespace, work: Path) -> Iterator[Row]:
         yield from reading.measure(makfs, native, bound, listing, asked.rounds)
     if "turns" in asked.only:
         yield from reading.take_turns(makfs, 4)
+    if "waits" in asked.only:
+        yield from waiting.measure(makfs, asked.rounds, asked.edits, asked.seed)
     if "commit" in asked.only:
         yield from commits.measure(makfs, native, asked.lines, asked.edits, asked.readers, asked.seed)
     if "memory" in asked.only:

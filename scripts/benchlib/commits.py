@@ -33,17 +33,17 @@ def measure(
     with makfs.mounted("a", "b", *readers_at):
         for name, lines in zip(names, sizes, strict=True):
             section = SECTION.format(lines=lines, readers=readers)
-            plain = _edits(native / name, native / name, 5, chance)
+            plain = edit_times(native / name, native / name, 5, chance)
             quiet = _while_reading(makfs, readers_at, read, lambda: time.sleep(1.0))
             measured: list[tuple[float, float]] = []
             write, look = makfs.mountpoint / "a" / name, makfs.mountpoint / "b" / name
-            _edits(write, look, 3, chance)
+            edit_times(write, look, 3, chance)
             cpu_s = process_cpu_s(makfs.pid)
             busy = _while_reading(
                 makfs,
                 readers_at,
                 read,
-                lambda: measured.extend(_edits(write, look, edits, chance)),  # noqa: B023 - called at once
+                lambda: measured.extend(edit_times(write, look, edits, chance)),  # noqa: B023 - called at once
             )
             cpu_s = process_cpu_s(makfs.pid) - cpu_s
             yield from _rows(section, lines, plain, measured)
@@ -75,7 +75,7 @@ def _felt(section: str, quiet: Sequence[float], busy: Sequence[float]) -> Iterat
     yield Row(section, f"{what} meanwhile: p99", "ms", percentile(busy, 0.99) * 1e3, goal=5)
 
 
-def _edits(write: Path, look: Path, count: int, chance: random.Random) -> list[tuple[float, float]]:
+def edit_times(write: Path, look: Path, count: int, chance: random.Random) -> list[tuple[float, float]]:
     """Edit a function `count` times; return the seconds of close(2), and of that until the text was read."""
     found = []
     for number in range(count):

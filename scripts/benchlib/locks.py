@@ -21,7 +21,7 @@ PAIRS = 10_000
 
 def measure(rounds: int, agents: int, seed: int) -> Iterator[Row]:
     """Measure single claims beside many grants, then let `agents` contend for ten simulated minutes."""
-    for held in (0, 1_000, 20_000):
+    for held in (0, 1_000, 100_000):
         goal = 20.0 if held == 1_000 else None  # 50,000 a second
         cost_us = _cost_us(_pairs(_table_with(held)), rounds)
         yield Row(SECTION, f"claim and release one node, {held:,} grants held", "us", cost_us, goal=goal)
@@ -192,3 +192,4 @@ def _contention(agents: int, seed: int) -> Iterator[Row]:
     yield Row(SECTION, f"{what}: leases that ended by themselves", "", town.counts.get(What.EXPIRED, 0))
     yield Row(SECTION, f"{what}: fairness of grants (Jain, 1 is equal)", "", fair)
     yield Row(SECTION, f"{what}: grants of the unluckiest agent", "", min(shares))
+    yield Row(SECTION, f"{what}: agents that were never served", "", shares.count(0), goal=0)

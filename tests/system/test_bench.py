@@ -35,7 +35,7 @@ def test_bench_measures_mounts_commits_and_memory_of_a_tree_it_makes_itself(tmp_
     sizes = ("--files=12", "--rounds=1", "--edits=3", "--lines", "40", "--readers=1", "--views=2")
     file = tmp_path / "out.json"
     done = bench(
-        *sizes, "--only", "start", "turns", "commit", "memory", "--makfs", MAKFS, "--work", tmp_path / "work",
+        *sizes, "--only", "start", "turns", "waits", "commit", "memory", "--makfs", MAKFS, "--work", tmp_path / "work",
         "--json", file,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -44,6 +44,8 @@ def test_bench_measures_mounts_commits_and_memory_of_a_tree_it_makes_itself(tmp_
     assert found["unchanged files opened in 4 turns"]["makfs"] == 0
     assert found["close() to visible: median"]["makfs"] >= found["close()"]["makfs"] > 0
     assert found["all read in 2 views"]["makfs"] > 1
+    assert found["a write that would close a deadlock: refused after, longest"]["makfs"] > 0
+    assert found["close() to visible, 200 writers wait: median"]["makfs"] > 0
     lines = done.stdout.splitlines()
     assert all(any(line.strip().startswith(what) for line in lines) for what in found)
     assert not list((tmp_path / "work").iterdir()), "it cleans up"
