@@ -53,10 +53,10 @@ class Data:
         elif inode.staging is not None and inode.staging.held_up:
             self._freeze_held_up(handle, inode.staging)
         inode.opens += 1
-        if inode.staging is None and not handle.frozen:
-            if handle.in_place:
+        if inode.staging is None:
+            if handle.in_place:  # also when frozen: it may map the file
                 inode.stand_still(STILL_S)
-            elif not handle.writable:
+            elif not handle.writable and not handle.frozen:
                 inode.stand_still(READ_STILL_S)
         if flags & os.O_TRUNC and handle.writable:
             self._stage(handle, truncate=True).truncate(0)
@@ -80,17 +80,25 @@ class Data:
             else:
                 file.believe(inode.view.number, pid, belief)
 
-    @staticmethod
-    def _freeze_if_hot(handle: TrackedHandle, file: File) -> None:
+    def _freeze_if_hot(self, handle: TrackedHandle, file: File) -> None:
         """Let a reader of a file that another view changed a moment ago keep to one version.
 
-        The kernel's cache is of the inode, so it could mix two versions in one reader's calls.
+        The kernel's cache is of the inode, so it could mix two versions in one reader's calls, or cut one to
+        the other's length. Who reads to write in place would write the mixture back.
         """
-        if handle.writable or file.owed is not None:
+        if (handle.writable and not handle.in_place) or file.owed is not None:
             return
-        if file.hot(handle.inode.view.number, time.monotonic()):
-            handle.frozen = True
-            handle.text = handle.inode.shown.data if handle.inode.shown is not None else None
+        if not file.hot(handle.inode.view.number, time.monotonic()):
+            return
+        shown = handle.inode.shown
+        handle.text = None if shown is None else shown.data
+        handle.belief = file.version if shown is None else shown.belief
+        if handle.in_place and handle.text is None:
+            handle.text = self.core.belief_text(file, handle.belief)
+            if handle.text is None:  # too large to be kept
+                return
+        handle.frozen = True
+        handle.cached = False
 
     def _freeze_held_up(self, handle: TrackedHandle, staging: Staging) -> None:
         """Let who reads what another process of its view has staged keep to that: its commit may come."""
@@ -125,6 +133,7 @@ class Data:
         `start`: it writes at the file's start, and so most likely all of it, from memory.
         """
         inode, file = handle.inode, handle.file
+        frozen, handle.frozen = handle.frozen, False  # from here it reads what it writes
         if inode.staging is not None:
             return inode.staging
         if inode.suspended is not None:
@@ -132,6 +141,10 @@ class Data:
             return inode.staging
         writer = handle.writer()
         view = inode.view.number
+        if frozen and handle.text is not None and not (truncate or handle.unread):
+            staging = inode.staging = self._new_staging(handle.text, handle.belief, handle)
+            staging.patched = True
+            return staging
         belief = file.version if handle.append else file.belief(view, writer.pid)
         # Its view's pages follow its view's commits, so whoever patches a file patches what is shown.
         follows = not (truncate or handle.unread or (start and not handle.in_place))

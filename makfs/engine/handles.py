@@ -5,7 +5,7 @@ import os
 from typing import Protocol
 
 from makfs.engine.core import Core
-from makfs.engine.files import File
+from makfs.engine.files import Belief, File
 from makfs.engine.inodes import Inode
 from makfs.engine.procs import Writer
 from makfs.errors import Refused
@@ -16,8 +16,8 @@ class TrackedHandle:
     """An open tracked file."""
 
     __slots__ = (
-        "_nowhere", "append", "cached", "core", "fd", "flags", "frozen", "in_place", "inode", "refused",
-        "text", "tid", "unread", "version", "writable",
+        "_nowhere", "append", "belief", "cached", "core", "fd", "flags", "frozen", "in_place", "inode",
+        "refused", "text", "tid", "unread", "version", "writable",
     )  # fmt: skip
 
     def __init__(self, core: Core, inode: Inode, flags: int, tid: int) -> None:
@@ -32,6 +32,7 @@ class TrackedHandle:
         self.append = bool(flags & os.O_APPEND)
         self.frozen = False  # reads one version, whatever is committed meanwhile, past the kernel's cache
         self.text: bytes | None = None  # that version, if no descriptor has it
+        self.belief: Belief = None  # and what it is
         self.cached = flags & os.O_ACCMODE == os.O_RDWR  # its writes go through the kernel's page cache
         self.in_place = flags & (os.O_ACCMODE | os.O_TRUNC | os.O_APPEND) == os.O_RDWR
         self.unread = False  # its process still believes in an older version, until it reads
@@ -66,16 +67,11 @@ class TrackedHandle:
 
     def read(self, offset: int, size: int) -> bytes:
         """Return the view's bytes: staged ones if there are any, else the newest committed ones."""
-        inode = self.inode
+        inode, file = self.inode, self.file
         if self.frozen:
-            return (
-                self.text[offset : offset + size]
-                if self.text is not None
-                else os.pread(self.fd, size, offset)
-            )
+            return self._read_frozen(offset, size)
         if inode.staging is not None:
             return inode.staging.read(offset, size)
-        file = self.file
         if self.unread:
             self.unread = False
             file.believe(inode.view.number, self.core.procs.group(self.tid), file.version)
@@ -92,6 +88,14 @@ class TrackedHandle:
             file.believe(inode.view.number, self.core.procs.group(self.tid), file.version)
         if self.fd < 0:
             raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+        return os.pread(self.fd, size, offset)
+
+    def _read_frozen(self, offset: int, size: int) -> bytes:
+        if self.unread:
+            self.unread = False
+            self.file.believe(self.inode.view.number, self.core.procs.group(self.tid), self.belief)
+        if self.text is not None:
+            return self.text[offset : offset + size]
         return os.pread(self.fd, size, offset)
 
     def close_fd(self) -> None:

@@ -388,8 +388,8 @@ def test_first_edit_from_outside_is_told_to_the_holder_too(brisk: Desk) -> None:
 def test_removal_from_outside_is_told_to_the_holder(brisk: Desk) -> None:
     brisk.claim("alice", "hello")
     (brisk.mounted.repo / brisk.folder / "words.py").unlink()
-    eventually(lambda: not brisk.at("bob").exists(), "the removal")
-    assert brisk.address("hello") in brisk.why("alice")
+    eventually(lambda: brisk.address("hello") in brisk.why("alice"), "that alice is told")
+    assert not brisk.at("bob").exists()
 
 
 def test_command_that_why_advises_claims_what_was_lacking(brisk: Desk) -> None:

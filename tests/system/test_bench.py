@@ -35,8 +35,8 @@ def test_bench_measures_mounts_commits_and_memory_of_a_tree_it_makes_itself(tmp_
     sizes = ("--files=12", "--rounds=1", "--edits=3", "--lines", "40", "--readers=1", "--views=2")
     file = tmp_path / "out.json"
     done = bench(
-        *sizes, "--only", "start", "turns", "waits", "commit", "memory", "--makfs", MAKFS, "--work", tmp_path / "work",
-        "--json", file,
+        *sizes, "--only", "start", "turns", "waits", "commit", "memory", "--makfs", MAKFS,
+        "--work", tmp_path / "work", "--json", file,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     found = results(file)

@@ -1,0 +1,124 @@
+"""Who opens a file that others change right now keeps to one version, whatever the kernel caches (I4)."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trio
+
+from makfs.config import Config
+from makfs.engine.filesystem import FileSystem
+from makfs.engine.kernel import Kernel
+from makfs.engine.procs import Caller
+from makfs.settings import OnWrite, WriteConfig
+
+ALICE, BOB = (Caller(os.getuid(), os.getgid(), pid) for pid in (os.getpid(), os.getppid()))
+OLD = b"".join(b"def f%d():\n    return %d\n\n\n" % (number, number) for number in range(9)).rstrip() + b"\n"
+NEW = OLD.replace(b"return 0", b"return 1000000")
+LAST = OLD.replace(b"return 2", b"return 2000000")
+
+
+class Silent:
+    """A transport whose kernel is told of nothing."""
+
+    def inode(self, ino: int) -> None: ...
+    def attributes(self, ino: int) -> None: ...
+    def entry(self, parent: int, name: bytes) -> None: ...
+
+
+@pytest.fixture
+def fs(tmp_repo: Path) -> Iterator[FileSystem]:
+    (tmp_repo / "f.py").write_bytes(OLD + b"\n")
+    config = Config(write=WriteConfig(on_write=OnWrite.MERGE))
+    kernel = Kernel.open(tmp_repo, tmp_repo.parent / "mnt", config, ["a", "b"], lambda *_: None)
+    yield kernel.attach(Silent())
+    kernel.close()
+
+
+def find(fs: FileSystem, view: str) -> int:
+    folder = fs.lookup(1, view)
+    assert folder is not None
+    found = fs.lookup(folder.inode.ino, "f.py")
+    assert found is not None
+    return found.inode.ino
+
+
+async def save(fs: FileSystem, text: bytes) -> None:
+    """Write the whole file in alice's view."""
+    opened = await fs.open(find(fs, "a"), os.O_WRONLY | os.O_TRUNC, ALICE)
+    await fs.write(opened.handle, 0, text)
+    await fs.flush(opened.handle)
+    await fs.release(opened.handle)
+
+
+def test_file_at_rest_is_opened_through_the_cache_to_be_patched(fs: FileSystem) -> None:
+    opened = trio.run(fs.open, find(fs, "b"), os.O_RDWR, BOB)
+    assert not opened.direct_io
+
+
+def test_patch_of_a_file_that_another_changes_meanwhile_is_of_the_version_that_was_read(
+    fs: FileSystem, tmp_repo: Path
+) -> None:
+    """The kernel knows the length of one version and asks for bytes when there is another."""
+
+    async def patch() -> None:
+        bob = (await fs.open(find(fs, "b"), os.O_RDWR, BOB)).handle
+        begin = fs.read(bob, 0, 30)
+        await save(fs, NEW)
+        text = begin + fs.read(bob, 30, 4096)
+        assert text == OLD
+        at = text.index(b"8\n", 200)
+        await fs.write(bob, at, b"9\n")
+        assert fs.read(bob, 0, 4096) == OLD[:at] + b"9\n", "its own from here"
+        await fs.write(bob, at + 2, b"\n\n\ndef g():\n    return 1\n")
+        await fs.flush(bob)
+        await fs.release(bob)
+
+    async def story() -> None:
+        await save(fs, OLD)
+        assert (await fs.open(find(fs, "b"), os.O_RDWR, BOB)).direct_io
+        await patch()
+
+    trio.run(story)
+    text = (tmp_repo / "f.py").read_bytes()
+    assert text == NEW.removesuffix(b"8\n") + b"9\n\n\n\ndef g():\n    return 1\n"
+
+
+def test_second_patch_by_one_handle_is_of_what_the_first_made(fs: FileSystem, tmp_repo: Path) -> None:
+    async def story() -> None:
+        await save(fs, OLD)
+        bob = (await fs.open(find(fs, "b"), os.O_RDWR, BOB)).handle
+        text = fs.read(bob, 0, 4096)
+        at = text.index(b"return 1\n")
+        longer = text[:at] + b"return 11111\n" + text[at + 9 :]
+        await fs.write(bob, at, longer[at:])
+        await fs.flush(bob)
+        await save(fs, LAST.replace(b"return 1\n", b"return 11111\n"))
+        end = len(longer) - 2
+        await fs.write(bob, end, b"9\n")
+        await fs.flush(bob)
+        await fs.release(bob)
+
+    trio.run(story)
+    wanted = LAST.replace(b"return 1\n", b"return 11111\n").removesuffix(b"8\n") + b"9\n"
+    assert (tmp_repo / "f.py").read_bytes() == wanted
+
+
+def test_patch_is_of_what_was_read_though_another_process_of_the_view_wrote(
+    fs: FileSystem, tmp_repo: Path
+) -> None:
+    async def story() -> None:
+        await save(fs, OLD)
+        bob = (await fs.open(find(fs, "b"), os.O_RDWR, BOB)).handle
+        text = fs.read(bob, 0, 4096)
+        other = (await fs.open(find(fs, "b"), os.O_WRONLY | os.O_TRUNC, ALICE)).handle
+        await fs.write(other, 0, NEW)
+        await fs.flush(other)
+        await fs.release(other)
+        await fs.write(bob, text.index(b"8\n", 200), b"9\n")
+        await fs.flush(bob)
+        await fs.release(bob)
+
+    trio.run(story)
+    assert (tmp_repo / "f.py").read_bytes() == NEW.removesuffix(b"8\n") + b"9\n"
