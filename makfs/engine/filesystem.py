@@ -219,13 +219,16 @@ class FileSystem(Looking):
         async with self._name_operation(folder.view):
             move = self.moves.begin(folder.view, old, old_realm, new, new_realm, flags, self._maker(caller))
             needs = self.moves.needs(move, is_dir, there)
-            if needs is not None:
-                await self.patience.admitted(folder.view, new, needs)
 
             def carry_out(more: Effects) -> None:
                 self.moves.carry_out(move, is_dir, self.find(target, new_name), more)
 
-            await self.patience.carry_out(folder.view, carry_out, self.patience.short_wait_s)
+            try:
+                if needs is not None:
+                    await self.patience.admitted(folder.view, new, needs)
+                await self.patience.carry_out(folder.view, carry_out, self.patience.short_wait_s)
+            finally:
+                folder.view.use_shadow(old)
             if old_realm is Realm.GIT:
                 self.git_locks.gone(old)
 

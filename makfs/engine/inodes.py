@@ -173,6 +173,11 @@ class Inode:
         """Return what the staged bytes started from, None without any."""
         return self.staging.base if self.staging is not None else None
 
+    @property
+    def is_staged(self) -> bool:
+        """Tell whether a writer would lose something if the path went away without a word."""
+        return self._staging is not None and self._staging.dirty
+
     def stand_still(self, seconds: float) -> None:
         """Keep showing this version to a reader that has just opened the file."""
         self.still_until = max(self.still_until, time.monotonic() + seconds)

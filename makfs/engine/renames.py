@@ -185,14 +185,14 @@ class Renames:
             target = other.tracked(new)
             if target is None:
                 continue
-            if other is view or target.staging is None or not target.staging.dirty:
+            if other is view or target.staging is None or not target.is_staged:
                 other.orphan(target, elsewhere=other is not view)
                 if other is not view:
                     effects.attributes.append(target.ino)
                 continue
             target.staging.base = self._past(new, target.staging.base)
             source = other.by_path.get(old)
-            if source is not None:
+            if source is not None and not source.is_staged:  # else: V4
                 self.names.keep(source)
                 other.orphan(source, elsewhere=True)
 
@@ -204,7 +204,8 @@ class Renames:
             if folders:
                 known |= {path: now for path in other.by_path if (now := _after(path, steps)) != path}
             for old, new in steps:
-                _move_in(other, old, new, folder=folders)
+                for path in _move_in(other, old, new, folder=folders):
+                    core.note_name(effects, path, own=view)
             if folders and other.upper is not None:
                 other.upper.renamed_folders([_real_step(step) for step in steps])
         core.table.moved(list(known.items()))
@@ -281,16 +282,16 @@ class Renames:
         return tuple(changes)
 
 
-def _move_in(view: View, old: str, new: str, *, folder: bool) -> None:
-    """Move a tracked path in one view, in which either name may be a private file's."""
+def _move_in(view: View, old: str, new: str, *, folder: bool) -> list[str]:
+    """Move a tracked path in one view, in which either name may be a private file's (`View.moved`)."""
     inode = view.by_path.get(old)
     if inode is not view.tracked(old):
-        return
+        return []
     if view.by_path.get(new) is not view.tracked(new):
-        if inode is not None:
+        if inode is not None and not inode.is_staged:  # else: V4
             view.orphan(inode, elsewhere=True)
-        return
-    view.moved(old, new, folder=folder)
+        return []
+    return view.moved(old, new, folder=folder)
 
 
 def _after(path: str, steps: Iterable[Pair]) -> str:

@@ -2,6 +2,8 @@
 
 V1  `by_path` maps every live path the kernel or a handle knows to its one inode; an orphan is in no map.
 V2  A read-only view (`@head`) has no upper layer and never has staged bytes.
+V4  Another view's move takes no path from an inode with staged bytes but to give it the new one. If that is
+    taken by such an inode, too, it stays, and its writer is told that the file is gone.
 V3  `staged` holds exactly the inodes with staged bytes, so that a listing need not look at all of them.
 """
 
@@ -122,26 +124,44 @@ class View:
         if len(self.youth) < _MOST_YOUNG:
             self.youth[path] = until
 
-    def moved(self, old: str, new: str, *, folder: bool = True) -> None:
-        """Give an inode, and all below a folder, their new paths. Cost: for a `folder`, all inodes."""
-        inode = self.by_path.pop(old, None)
-        if inode is not None:
-            self._place(inode, new)
+    def moved(self, old: str, new: str, *, folder: bool = True) -> list[str]:
+        """Give an inode, and all below a folder, their new paths. Cost: for a `folder`, all inodes.
+
+        Returns the new paths that are not those inodes' (V4): what the kernel has by these names is wrong.
+        """
+        inode = self.by_path.get(old)
+        taken = [] if inode is None or self._place(inode, new) else [new]
         if not folder:
-            return
+            return taken
         prefix = old + "/"
         for path in [path for path in self.shadows if path.startswith(prefix)]:
             self.shadows[new + path[len(old) :]] = self.shadows.pop(path)
         for path in [path for path in self.by_path if path.startswith(prefix)]:
-            self._place(self.by_path.pop(path), new + path[len(old) :])
+            below = new + path[len(old) :]
+            if not self._place(self.by_path[path], below):
+                taken.append(below)
+        return taken
 
-    def _place(self, inode: Inode, path: str) -> None:
+    def _place(self, inode: Inode, path: str) -> bool:
+        """Give an inode another path and return True, unless bytes staged there would be lost (V4)."""
         there = self.by_path.get(path)
         if there is not None and there is not inode:
+            if there.is_staged:
+                if not inode.is_staged:
+                    self.orphan(inode, elsewhere=True)
+                return False
             self.orphan(there)
+        if inode.path is not None and self.by_path.get(inode.path) is inode:
+            del self.by_path[inode.path]
         inode.path = path  # type: ignore[assignment]
         inode.judged = -1
         self.by_path[path] = inode
+        return True
+
+    def use_shadow(self, path: str) -> None:
+        """Let a shadow that somebody is at work with be young again: refused a rename, he will remove it."""
+        if path in self.shadows:
+            self.shadows[path] = time.monotonic()
 
     def below(self, path: str) -> list[Inode]:
         """Return the inodes known below a folder."""

@@ -21,7 +21,7 @@ _VARYING = (
     (re.compile(r"\d{4}-\d\d-\d\d"), "DATE"),
     (re.compile(r"^\w+day, \d+ \w+ \d+$", re.MULTILINE), "DAY"),
     (re.compile(r"\b(cp|sed|python3?|cat|bash|pid) \d+"), r"\1 PID"),
-    (re.compile(r"\b\d+ (MiB|KiB|s|ms)\b"), r"N \1"),
+    (re.compile(r"\b\d+(\.\d+)? (MiB|KiB|s|ms)\b"), r"N \2"),
     (re.compile(r"\b\d+[smh]( \d+[smh])?\b"), "N"),
     (re.compile(r"\bsed[A-Za-z0-9]{6}\b"), "sedXXXXXX"),
     (re.compile(r" +"), " "),

@@ -1,5 +1,6 @@
 """What the engine does when something beside it, or in it, fails."""
 
+import contextlib
 import errno
 import os
 import signal
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from makfs.errors import MakfsError
 from tests.property.engine_kernel import Caches, Process
 
 TEXT = b"def f():\n    return 1\n\n\ndef g():\n    return 2\n"
@@ -180,3 +182,55 @@ def warm_up(tmp_path: Path) -> None:
         Process(served, "bob", 2).write("a.py", TEXT.replace(b"1", b"12"))
     assert not served.findings()
     served.close()
+
+
+def test_shadow_whose_rename_was_refused_stays_private_so_long_that_its_writer_can_remove_it(
+    caches: Caches,
+) -> None:
+    (caches.repo / "folder").mkdir()
+    alice = Process(caches, "alice", 1)
+    alice.write("a.py.tmp.1", b"X = 1\n")
+    (view,) = [view for view in caches.core.views.values() if view.agent == "alice"]
+    view.shadows["a.py.tmp.1"] -= 100  # as after a wait for what another holds
+    with pytest.raises(IsADirectoryError):
+        alice.rename("a.py.tmp.1", "folder")
+    caches.tend(min_age_s=50)
+    assert not (caches.repo / "a.py.tmp.1").exists(), "nobody else has seen it, and no commit tells of it"
+    view.shadows["a.py.tmp.1"] -= 100
+    caches.tend(min_age_s=50)
+    assert (caches.repo / "a.py.tmp.1").read_bytes() == b"X = 1\n", "its writer has left it"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "inside"),
+    [("a.py", "b.py", ""), ("folder/a.py", "b.py", ""), ("folder", "empty", "/a.py"), ("a.py", "b.py~", "")],
+)
+def test_bytes_staged_on_both_names_of_anothers_rename_are_committed_or_kept(
+    caches: Caches, old: str, new: str, inside: str
+) -> None:
+    for folder in ("folder", "empty"):
+        (caches.repo / folder).mkdir()
+    for path in ("folder/a.py", "b.py"):
+        (caches.repo / path).write_bytes(TEXT)
+    alice, bob = Process(caches, "alice", 1), Process(caches, "bob", 2)
+    files = []
+    for path, text in ((old + inside, b"ONE = 1\n"), (new + inside, b"TWO = 2\n")):
+        with contextlib.suppress(FileNotFoundError):
+            bob.read(path)
+        files.append(bob.open(path, os.O_WRONLY | os.O_TRUNC | os.O_CREAT))
+        files[-1].write(0, text[:4])
+    alice.rename(old, new)
+    for file, rest in zip(files, (b"= 1\n", b"= 2\n"), strict=True):
+        with contextlib.suppress(OSError, MakfsError):
+            file.write(4, rest)
+    for file in files:
+        with contextlib.suppress(OSError, MakfsError):
+            file.close()
+    kept = [caches.core.store.refusal(each.number) for each in caches.core.store.refusals()]
+    texts = [each.mine for each in kept if each is not None]
+    texts += [alice.read(new + inside), bob.read(new + inside)]
+    for text in (b"ONE = 1\n", b"TWO = 2\n"):
+        assert any(text in each for each in texts), "V4: nothing staged is lost without a word"
+    for view in caches.core.views.values():
+        view.check()
+    assert caches.findings() == []
