@@ -59,20 +59,43 @@ class FileSystem(Looking):
         finally:
             view.name_operations -= 1
 
-    def _folder(self, ino: int) -> Inode:
-        """Return a folder in which names may be changed. Raises EROFS, EPERM."""
+    def _folder(self, ino: int, caller: Caller) -> Inode:
+        """Return a folder in which names may be changed. Raises EROFS, EPERM, EACCES."""
         folder = self.inode(ino)
         if folder.realm is Realm.PAST or (folder.view.upper is None and folder.realm is not Realm.ROOT):
             raise oserror(errno.EROFS)
+        if self.core.runs.is_asked:
+            self._mind_run(folder, caller)
         if folder.realm is Realm.CONTROL:
             self.control.refuse_name(folder)
         if folder.path is None:
             raise oserror(errno.ENOENT)
         return folder
 
-    def _is_control(self, ino: int) -> bool:
+    def _mind_run(self, inode: Inode, caller: Caller) -> None:
+        """Keep a process of one agent's run from writing through another's view. Raises EACCES."""
+        view = inode.view
+        run = self.core.runs.run_of(self.core.procs.group(caller.tid)) if view.upper is not None else None
+        if run is None or run.agent == view.agent:
+            return
+        path = inode.path or "/"
+        own = self.agents.by_name.get(run.agent)
+        if own is not None:
+            own.why = (
+                f"Run {run.number} of {run.agent} may not write through the view of {view.agent}: {path} "
+                f"there is as it was. Write it in {run.agent}'s own view."
+            )
+        view.notices.appendleft(f"Run {run.number} of {run.agent} was kept from writing {path} in this view.")
+        raise oserror(errno.EACCES, path)
+
+    def _is_control(self, ino: int, caller: Caller) -> bool:
+        """Tell whether names are to be changed in a control folder. Raises EACCES."""
         inode = self.core.table.by_ino.get(ino)
-        return inode is not None and inode.realm is Realm.CONTROL
+        if inode is None or inode.realm is not Realm.CONTROL:
+            return False
+        if self.core.runs.is_asked:
+            self._mind_run(inode, caller)
+        return True
 
     def _rename_control(self, folder: Inode, name: str, target: Inode, new_name: str, flags: int) -> None:
         if folder.view is not target.view or Realm.ROOT in (folder.realm, target.realm):
@@ -109,7 +132,7 @@ class FileSystem(Looking):
 
     async def mkdir(self, parent: int, name: str, mode: int, caller: Caller) -> Found:
         """Make a folder; at the top of the mount, a view."""
-        folder = self._folder(parent)
+        folder = self._folder(parent, caller)
         if folder.realm is Realm.ROOT:
             self.agents.add(name)
             return self._made(folder, name)
@@ -124,7 +147,7 @@ class FileSystem(Looking):
 
     async def symlink(self, parent: int, name: str, target: bytes, caller: Caller) -> Found:
         """Make a symbolic link."""
-        folder = self._folder(parent)
+        folder = self._folder(parent, caller)
         path, realm = self._child(folder, name, is_dir=False)
         async with self._name_operation(folder.view) as effects:
             if realm in REAL:
@@ -136,7 +159,7 @@ class FileSystem(Looking):
 
     async def mknod(self, parent: int, name: str, mode: int, rdev: int, caller: Caller) -> Found:
         """Make a special file, or an empty file."""
-        folder = self._folder(parent)
+        folder = self._folder(parent, caller)
         path, realm = self._child(folder, name, is_dir=False)
         if stat.S_ISREG(mode) and realm is Realm.TRACKED:
             _, opened = await self.create(parent, name, mode, os.O_WRONLY | os.O_EXCL, caller)
@@ -154,7 +177,7 @@ class FileSystem(Looking):
 
     async def link(self, ino: int, parent: int, name: str, caller: Caller) -> Found:
         """Make a hard link: within `.git` or the private layer only, EPERM elsewhere."""
-        inode, folder = self.inode(ino), self._folder(parent)
+        inode, folder = self.inode(ino), self._folder(parent, caller)
         path, realm = self._child(folder, name, is_dir=False)
         source = self.core.realm_of(inode)
         if inode.view is not folder.view:
@@ -168,10 +191,10 @@ class FileSystem(Looking):
 
     async def unlink(self, parent: int, name: str, caller: Caller) -> None:
         """Remove a file."""
-        if self._is_control(parent):
+        if self._is_control(parent, caller):
             self.control.unlink(self.inode(parent), name)
             return
-        folder = self._folder(parent)
+        folder = self._folder(parent, caller)
         path, realm = self._child(folder, name, is_dir=False)
         async with self._name_operation(folder.view) as effects:
             if realm in REAL:
@@ -185,7 +208,7 @@ class FileSystem(Looking):
 
     async def rmdir(self, parent: int, name: str, caller: Caller) -> None:
         """Remove an empty folder; at the top of the mount, an idle view."""
-        folder = self._folder(parent)
+        folder = self._folder(parent, caller)
         if folder.realm is Realm.ROOT:
             if name.startswith("@"):
                 raise oserror(errno.EROFS, name)
@@ -203,10 +226,10 @@ class FileSystem(Looking):
         self, parent: int, name: str, new_parent: int, new_name: str, flags: int, caller: Caller
     ) -> None:
         """Rename (renameat2(2)); EXDEV across views and, for folders, across realms."""
-        if self._is_control(parent) or self._is_control(new_parent):
+        if self._is_control(parent, caller) or self._is_control(new_parent, caller):
             self._rename_control(self.inode(parent), name, self.inode(new_parent), new_name, flags)
             return
-        folder, target = self._folder(parent), self._folder(new_parent)
+        folder, target = self._folder(parent, caller), self._folder(new_parent, caller)
         if folder.view is not target.view or Realm.ROOT in (folder.realm, target.realm):
             raise oserror(errno.EXDEV, name)
         found = self.find(folder, name)
@@ -252,6 +275,8 @@ class FileSystem(Looking):
         inode = self.inode(ino)
         inode.view.stirred = True
         writing = flags & os.O_ACCMODE != os.O_RDONLY or bool(flags & os.O_TRUNC)
+        if writing and self.core.runs.is_asked:
+            self._mind_run(inode, caller)
         if inode.realm in (Realm.PAST, Realm.CONTROL):
             past = inode.realm is Realm.PAST
             if writing and past:
@@ -333,11 +358,11 @@ class FileSystem(Looking):
         self, parent: int, name: str, mode: int, flags: int, caller: Caller
     ) -> tuple[Found, Opened]:
         """Make and open a file."""
-        if self._is_control(parent):
+        if self._is_control(parent, caller):
             found, command = self.control.create(self.inode(parent), name, caller)
             found.inode.opens += 1
             return found, self._opened(command, direct_io=True)
-        folder = self._folder(parent)
+        folder = self._folder(parent, caller)
         path, realm = self._child(folder, name, is_dir=False)
         view = folder.view
         if realm is Realm.GIT:
@@ -466,6 +491,8 @@ class FileSystem(Looking):
     ) -> tuple[StatLike, float]:
         """Change size, mode, owner, times."""
         inode = self.inode(ino)
+        if self.core.runs.is_asked:
+            self._mind_run(inode, caller)
         if inode.realm is Realm.CONTROL and change.is_size_only:
             self._truncate_command(inode, number, change.size or 0)
             return self.control.stat(inode), 0.0
