@@ -52,6 +52,13 @@ def task_name(text: str) -> str:
     raise BadName(f"{name[:MAX_TASK]!a} cannot name a task: {why}; a name is one line of up to {MAX_TASK}.")
 
 
+def task_from(text: str) -> str:
+    """Return a name for a task that is described at length: what its first line begins with."""
+    first = next((line.strip() for line in text.splitlines() if line.strip()), "")
+    name = "".join(each if each.isprintable() else " " for each in first)
+    return name if len(name) <= MAX_TASK else f"{name[: MAX_TASK - 1].rstrip()}…"
+
+
 def _objection(text: str) -> str | None:
     """Return what is wrong with the name, most telling first, or None."""
     if text in _TAKEN:

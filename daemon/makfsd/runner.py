@@ -6,6 +6,7 @@ R3  When the last run of an agent is over, the agent holds nothing.
 R4  A record that is not over is of a keeper that lives, or was alive when this daemon was last asked.
 """
 
+import contextlib
 import dataclasses
 import logging
 import os
@@ -69,6 +70,7 @@ class Runner:
         self._groups = Groups()
         self._live: dict[int, RunRecord] = {}
         self._over: dict[int, trio.Event] = {}
+        self._had: dict[int, str] = {}  # run -> the task its agent had before it
         self._again: set[int] = set()  # runs whose program is being ended to be started again
         self._tasks: trio.Nursery | None = None
         self._starting = Starting(
@@ -133,7 +135,7 @@ class Runner:
         record = RunRecord(
             plan.number, wish.agent, wish.command, RUNNING, wish.confined, wish.network, wish.variables,
             time.time_ns(), care=wish.care, limits=plan.limits, groups=plan.groups, enforced=plan.enforced,
-            unenforced=plan.unenforced, cli=wish.cli,
+            unenforced=plan.unenforced, cli=wish.cli, task=wish.task,
         )  # fmt: skip
         self._take(record, wish.resources)
         self._files.write(record)
@@ -293,6 +295,9 @@ class Runner:
         self._kernel.belonging.begin(run)
         if record.keeper is not None:
             self._kernel.belonging.keep(number, record.keeper.pid)
+        if record.task:
+            with contextlib.suppress(MakfsError):  # it has no view any more
+                self._had[number] = self._kernel.tasks.set(record.agent, record.task, lasting=False)
 
     def _finish(self, number: int) -> None:
         """Record the end of a run, once; let its agent hold nothing (R2, R3)."""
@@ -300,6 +305,8 @@ class Runner:
         if record is None:
             return
         self._kernel.belonging.end(number)
+        with contextlib.suppress(KeyError, MakfsError):
+            self._kernel.tasks.put_back(record.agent, record.task, self._had.pop(number))
         record = dataclasses.replace(self._counting.fresh(record), status=RUNNING)
         self._again.discard(number)
         ending = self._files.ending(number)

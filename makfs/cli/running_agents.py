@@ -10,6 +10,7 @@ import click
 
 from makfs.cli.common import Seconds, complete_agent, found, note
 from makfs.cli.supervising import care_options
+from makfs.names import task_from
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -85,7 +86,11 @@ class _RunCommand(click.Command):
     help="Let a variable through, or set it. Values are not recorded. Repeatable.",
 )
 @click.option("--cli", metavar="NAME", help="Run this program, as its adapter says (see makfs adapters).")
-@click.option("--task", metavar="TEXT", help="What it is to do, unattended. Words after `--` are added.")
+@click.option(
+    "--task",
+    metavar="TEXT",
+    help="What it is to do, unattended; commits carry its first line. Words after `--` are added.",
+)
 @click.option("--no-network", "is_offline", is_flag=True, help="Without any network.")
 @click.option(
     "--resource",
@@ -163,8 +168,9 @@ def run(
     shown, names = mask(start.command, start.secrets), tuple(sorted(start.variables))
     held = tuple(resource_or_address(each, place) for each in resources)
     wish = RunBegin(
-        agent, shown, not is_open, not is_offline, names, share, looked_after, start.name, held, wait_s
-    )
+        agent, shown, not is_open, not is_offline, names, share, looked_after, start.name, held, wait_s,
+        task_from(mask([task or ""], start.secrets)[0]),
+    )  # fmt: skip
     with Client(place.repo) as daemon:
         plan = daemon.get(wish, RunPlan)
         say_unenforced(plan)

@@ -166,6 +166,10 @@ class TasksApi(Protocol):
         """
         ...
 
+    def put_back(self, agent: str, task: str, before: str) -> None:
+        """End a task that was not lasting, unless the agent has another by now. Raises NotFound, BadName."""
+        ...
+
 
 class KernelApi(Protocol):
     """The verbs. Errors are MakfsError; their `str()` is shown to the user as it is."""

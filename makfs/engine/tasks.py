@@ -48,6 +48,11 @@ class Tasks:
         self._now[name] = new
         return before
 
+    def put_back(self, agent: str, task: str, before: str) -> None:
+        """End a task that was not lasting, unless the agent has another by now. Raises NotFound, BadName."""
+        if self.task(agent) == task:
+            self.set(agent, before, lasting=False)
+
     def _known(self, agent: str) -> AgentId:
         name = agent_id(agent)
         views = chain(self._core.views.values(), self._core.standing.values())

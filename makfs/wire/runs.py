@@ -192,6 +192,7 @@ class RunRecord:
     log_problem: str = ""
     taken: tuple[tuple[str, str], ...] = ()  # budgets, and the step that was taken for each
     cli: str = ""  # the adapter it was started by
+    task: str = ""  # what its agent works at meanwhile
     processes: tuple[RunProcess, ...] = ()  # when it was asked; not kept
 
     @property

@@ -338,6 +338,7 @@ class RunBegin:
     cli: str = ""  # the adapter, for the record
     resources: tuple[str, ...] = ()
     wait_s: float | None = None
+    task: str = ""  # what the agent works at meanwhile
 
 
 @dataclass(frozen=True, slots=True)

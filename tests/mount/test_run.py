@@ -328,3 +328,23 @@ def test_repositorys_own_file_cannot_open_the_confinement(alone: Place) -> None:
     assert alone.mounted.daemon is not None
     assert alone.mounted.daemon.wait(PATIENCE_S) == 1
     alone.mounted.daemon = None
+
+
+def test_what_is_committed_in_a_run_carries_its_task_and_no_longer(alone: Place) -> None:
+    """W1. The task's first line is its name; what the agent says itself meanwhile is kept."""
+    long = ["--cli", "generic", "--task", "mend the tests\nall of them"]
+    assert alone.run("sh", "-c", "cat > got.txt; cat .makfs/task", options=long)[:2] == (
+        0,
+        "mend the tests\n",
+    )
+    alone.mounted.makfs("agent", "task", "alice", "tidy")
+    assert alone.run("sh", "-c", "echo > one.txt", options=["--cli", "generic", "--task", "tax"])[0] == 0
+    (alone.mounted.alice / "two.txt").write_text("x")
+    said = "echo 'of my own' > .makfs/task; echo > three.txt"
+    assert alone.run("sh", "-c", said, options=["--cli", "generic", "--task", "tax"])[0] == 0
+    (alone.mounted.alice / "four.txt").write_text("x")
+    commits = json.loads(alone.mounted.makfs("log", "--json", "-n", "5"))
+    assert [(each["paths"], each["task"]) for each in commits] == [
+        (["four.txt"], "of my own"), (["three.txt"], "of my own"), (["two.txt"], "tidy"),
+        (["one.txt"], "tax"), (["got.txt"], "mend the tests"),
+    ]  # fmt: skip

@@ -96,3 +96,7 @@ class SmallTasks:
     def set(self, agent: str, task: str, *, lasting: bool = True) -> str:
         before, self.now = self.task(agent), task
         return before
+
+    def put_back(self, agent: str, task: str, before: str) -> None:
+        if self.task(agent) == task:
+            self.now = before
