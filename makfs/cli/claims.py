@@ -202,14 +202,15 @@ def why(context: click.Context, agent: str | None) -> None:
     """
     from makfs.cli.client import Client
     from makfs.cli.find import agent_here
-    from makfs.cli.text import printable
+    from makfs.cli.text import printable, wrap
     from makfs.wire.verbs import Why
 
     place = found(context)
     asked = Why(agent_here(place, "name the agent") if agent is None else agent)
     with Client(place.repo) as daemon:
         text = daemon.get(asked, str)
-    click.echo(printable(text.rstrip("\n"), keep="\n"))
+    for line in text.rstrip("\n").split("\n"):
+        print_lines(wrap(printable(line), terminal_width()))
 
 
 def _addresses(arguments: "Sequence[str]", place: "Found") -> tuple[str, ...]:

@@ -4,7 +4,7 @@ import dataclasses
 import json
 import sys
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import click
 
@@ -91,9 +91,12 @@ def note(sentence: str) -> None:
     click.echo(f"makfs: note: {printable(sentence)}", err=True)
 
 
-def terminal_width() -> int | None:
-    """Return the columns to fit output to; None where stdout is no terminal: programs want it whole."""
-    if not sys.stdout.isatty():
+def terminal_width(stream: TextIO | None = None) -> int | None:
+    """Return the columns to fit output to; None where stdout, or `stream`, is no terminal.
+
+    Programs want it whole.
+    """
+    if not (stream or sys.stdout).isatty():
         return None
     import shutil
 

@@ -151,9 +151,11 @@ def run(arguments: list[str]) -> int:
 
 
 def _complain(sentence: str, code: int) -> int:
-    from makfs.cli.text import printable
+    from makfs.cli.common import terminal_width
+    from makfs.cli.text import printable, wrap
 
-    click.echo(f"makfs: {printable(sentence)}", err=True)
+    shown = wrap(printable(f"makfs: {sentence}"), terminal_width(sys.stderr))
+    click.echo("\n".join(shown), err=True)
     return code
 
 

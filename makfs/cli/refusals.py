@@ -2,7 +2,14 @@
 
 import click
 
-from makfs.cli.common import client, complete_agent, json_option, print_json, print_lines
+from makfs.cli.common import (
+    client,
+    complete_agent,
+    json_option,
+    print_json,
+    print_lines,
+    terminal_width,
+)
 
 EPILOG = """\b
 Examples:
@@ -34,7 +41,7 @@ def refusals(context: click.Context, number: int, agent: str | None, as_json: bo
     if as_json:
         print_json(data)
     else:
-        print_lines(render_refusals(from_json(list[Refusal], data)))
+        print_lines(render_refusals(from_json(list[Refusal], data), width=terminal_width()))
 
 
 @refusals.command(
@@ -66,7 +73,7 @@ def show_refusal(context: click.Context, number: int, output: str | None, as_jso
     elif as_json:
         print_json(data)
     else:
-        print_lines(render_refusal(refusal))
+        print_lines(render_refusal(refusal, width=terminal_width()))
 
 
 @refusals.command("apply", epilog="\b\nExample:\n  makfs refusals apply 3")

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import click
 
 from makfs.cli.logview import agent_colour, moment_of, program_of
-from makfs.cli.text import printable, size, some
+from makfs.cli.text import printable, size, some, wrap
 from makfs.store.model import Commit, CommitDetail, FileKind, NodeEdit, Refusal, Revision
 
 MAX_DIFF_LINES = 4000  # of either side; difflib takes quadratic time
@@ -127,7 +127,9 @@ def _colour(line: str) -> Iterator[str]:
         yield "\\ No newline at end of file"
 
 
-def render_refusals(refusals: Sequence[Refusal], zone: dt.tzinfo | None = None) -> Iterator[str]:
+def render_refusals(
+    refusals: Sequence[Refusal], zone: dt.tzinfo | None = None, width: int | None = None
+) -> Iterator[str]:
     """Return the list of `makfs refusals`: a line each, and the reason below it."""
     for each in refusals:
         moment = moment_of(each.time_ns, zone)
@@ -140,10 +142,12 @@ def render_refusals(refusals: Sequence[Refusal], zone: dt.tzinfo | None = None) 
                 click.style(printable(each.path), bold=True),
             )
         )
-        yield f"      {printable(each.reason)}"
+        yield from wrap(printable(each.reason), width, " " * 6)
 
 
-def render_refusal(refusal: Refusal, zone: dt.tzinfo | None = None) -> Iterator[str]:
+def render_refusal(
+    refusal: Refusal, zone: dt.tzinfo | None = None, width: int | None = None
+) -> Iterator[str]:
     """Return the lines of `makfs refusals show`."""
     yield click.style(f"refusal {refusal.number}", fg="yellow")
     yield f"Agent:    {click.style(printable(refusal.agent), fg=agent_colour(refusal.agent))}"
@@ -151,7 +155,7 @@ def render_refusal(refusal: Refusal, zone: dt.tzinfo | None = None) -> Iterator[
     yield f"Time:     {_time(moment_of(refusal.time_ns, zone))}"
     yield f"File:     {printable(refusal.path)}"
     yield f"Read at:  commit {refusal.base_seq}, newest was {refusal.head_seq}"
-    yield f"Reason:   {printable(refusal.reason)}"
+    yield from wrap(printable(refusal.reason), width, "Reason:   ")
     for address in refusal.addresses:
         yield f"Conflict: {printable(address)}"
     yield ""

@@ -89,6 +89,24 @@ def pad(text: str, width: int, *, right: bool = False) -> str:
     return blanks + text if right else text + blanks
 
 
+def wrap(text: str, width: int | None, lead: str = "") -> list[str]:
+    """Return a sentence behind `lead` in lines of at most `width` columns, broken at blanks; None: one line.
+
+    A word that is wider than the line, a path say, stays whole: it is there to be copied.
+    """
+    if width is None:
+        return [lead + text]
+    lines, blank = [lead], " " * columns(lead)
+    fresh = True  # nothing but the lead is in the last line yet
+    for word in text.split(" "):
+        if not fresh and columns(lines[-1]) + 1 + columns(word) > width:
+            lines.append(blank)
+            fresh = True
+        lines[-1] += word if fresh else f" {word}"
+        fresh = False
+    return lines
+
+
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[int] = ()) -> list[str]:
     """Return aligned lines, the head first; columns named in `right` are aligned right."""
     cells = [list(head), *([printable(cell) for cell in row] for row in rows)]

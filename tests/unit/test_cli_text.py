@@ -15,6 +15,7 @@ from makfs.cli.text import (
     printable,
     size,
     table,
+    wrap,
 )
 
 anything = st.text(max_size=40) | st.binary(max_size=20).map(
@@ -55,6 +56,18 @@ def test_fitted_text_is_no_wider_than_allowed_and_whole_if_it_may_be(text: str, 
 )
 def test_long_address_loses_its_leading_folders_first(width: int, expected: str) -> None:
     assert fit_address("a/bb/ccc/request.py::Request.host", width) == expected
+
+
+@given(text=st.text(), width=st.integers(12, 80), lead=st.sampled_from(["", "Reason:   "]))
+def test_wrapped_sentence_fits_and_says_what_it_said(text: str, width: int, lead: str) -> None:
+    sentence = printable(" ".join(text.split()))
+    lines = wrap(sentence, width, lead)
+    assert lines[0].startswith(lead)
+    assert " ".join(line[len(lead) :] for line in lines) == sentence
+    for line in lines:
+        assert columns(line) <= width or " " not in line[len(lead) :], "T2, but for one long word"
+    assert all(line[: len(lead)].isspace() for line in lines[1:] if lead)
+    assert wrap(sentence, None, lead) == [lead + sentence]
 
 
 def test_wide_and_combining_characters_count_as_they_show() -> None:
