@@ -6,6 +6,7 @@ import logging
 import os
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
@@ -37,6 +38,7 @@ class RunFiles:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._unwritten: dict[int, RunRecord] = {}
+        self.told: Callable[[int, str, str], None] = lambda _number, _event, _says: None
 
     def of(self, number: int) -> Path:
         """Return a run's folder."""
@@ -98,6 +100,7 @@ class RunFiles:
                 os.close(fd)
         except OSError as error:
             log.warning("%s cannot be written: %s", path, error.strerror)
+        self.told(number, event, says)
 
     def last_output_ns(self, number: int) -> int:
         """Return when the program wrote something last, on the wall clock; 0: never."""

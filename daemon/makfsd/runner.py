@@ -66,6 +66,7 @@ class Runner:
     ) -> None:
         self._kernel = kernel
         self._files = RunFiles(repo / STATE_DIR / RUNS_DIR)
+        self._files.told = self._told
         self._counting = Counting(kernel, self._files)
         self._groups = Groups()
         self._live: dict[int, RunRecord] = {}
@@ -144,6 +145,14 @@ class Runner:
             yield plan
         finally:
             self._finish(plan.number)
+
+    def _told(self, number: int, event: str, says: str) -> None:
+        """Record a run's event among what happened (docs/events.md)."""
+        record = self._live.get(number) or self._files.record(number)
+        if record is not None:
+            over = {"exit_code": record.exit_code, "signal": record.signal or None} if record.is_over else {}
+            kind = f"run-{event.replace(' ', '-')}"
+            self._kernel.news.tell(kind, record.agent, run=number, says=says or None, **over)
 
     def started(self, number: int, keeper: int, leader: int) -> None:
         """See RunsApi."""
