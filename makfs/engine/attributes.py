@@ -115,7 +115,7 @@ class Attributes:
             staging.times_set = mtime_ns is not None or staging.times_set
             staging.mtime_ns = staging.mtime_ns if mtime_ns is None else mtime_ns
             staging.atime_ns = staging.atime_ns if atime_ns is None else atime_ns
-            if staging.new:
+            if staging.dirty:  # they belong to what is staged, and are nobody else's before that
                 return
         if inode.path is None:
             made = MadeStat.like(self._orphan_stat(inode))
@@ -195,4 +195,5 @@ def _staged_stat(staging: Staging, st: StatLike | None) -> MadeStat:
     made.st_size = staging.size
     if staging.dirty:
         made.st_mtime_ns = made.st_ctime_ns = staging.mtime_ns
+        made.st_atime_ns = staging.atime_ns or made.st_atime_ns
     return made

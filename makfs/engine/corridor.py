@@ -81,7 +81,7 @@ class Corridor:
         state_mode = stat.S_IMODE(edit.like.st_mode if edit.take_mode and edit.like else st.st_mode)
         if result == head and state_mode == stat.S_IMODE(st.st_mode) and edit.removes is None:
             file.believe(edit.view.number, edit.writer.pid, self._belief(file, edit.data, head))
-            if not is_source(path):
+            if edit.times_set or not is_source(path):
                 self._touch(edit, file, effects)
             return Landed(None, head, head != edit.data)
         like = MadeStat.like(edit.like if edit.take_mode and edit.like else st)
@@ -112,7 +112,7 @@ class Corridor:
     def _touch(self, edit: Edit, file: File, effects: Effects) -> None:
         """Let a write of the bytes that are there move the mtime: make(1) and its like go by that.
 
-        Source is left alone: agents and git take a new mtime for a new text.
+        Source is left alone unless utimensat(2) was called: agents and git take a new mtime for a new text.
         """
         core = self.core
         at = core.backing.at(edit.path)
