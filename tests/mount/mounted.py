@@ -8,9 +8,18 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypedDict
 
 PATIENCE_S = 60  # a machine may be slow; nothing here is timed
 PACKAGES = os.pathsep.join(path for path in sys.path if path)
+
+
+class Who(TypedDict, total=False):
+    """Whose a process is, for Popen."""
+
+    user: int
+    group: int
+    extra_groups: list[int]
 
 
 class Mounted:
@@ -30,6 +39,9 @@ class Mounted:
         self.mountpoint = mountpoint
         self.agents = agents
         self.daemon: subprocess.Popen[bytes] | None = None
+        self.python = sys.executable
+        self.who: Who = {}
+        self.home = os.environ.get("HOME", "/")
 
     @property
     def alice(self) -> Path:
@@ -42,7 +54,7 @@ class Mounted:
     def start(self) -> None:
         """Serve; return when the mount answers."""
         read_end, write_end = os.pipe()
-        command = [sys.executable, "-P", "-m", "makfsd", "--foreground", "--ready-fd", str(write_end)]
+        command = [self.python, "-P", "-m", "makfsd", "--foreground", "--ready-fd", str(write_end)]
         command += ["--repo", str(self.repo), "--mount", str(self.mountpoint)]
         command += ["--on-write", self.on_write] if self.on_write else []
         command += ["--config", str(self.config)] if self.config else []
@@ -51,8 +63,8 @@ class Mounted:
         with open(read_end, encoding="utf-8") as lines:
             try:
                 self.daemon = subprocess.Popen(
-                    command, pass_fds=[write_end], env={**os.environ, "PYTHONPATH": PACKAGES},
-                    stderr=subprocess.DEVNULL,
+                    command, pass_fds=[write_end], stderr=subprocess.DEVNULL, cwd=self.repo,
+                    env={**os.environ, "PYTHONPATH": PACKAGES, "HOME": self.home}, **self.who,
                 )  # fmt: skip
             finally:
                 os.close(write_end)
@@ -112,8 +124,9 @@ class Mounted:
     def makfs(self, *arguments: str | Path) -> str:
         """Run the command line on this repository; return what it prints."""
         done = subprocess.run(
-            [sys.executable, "-P", "-m", "makfs.cli", "-C", self.repo, *arguments],
-            env={**os.environ, "PYTHONPATH": PACKAGES}, capture_output=True, text=True, check=False,
+            [self.python, "-P", "-m", "makfs.cli", "-C", self.repo, *arguments], cwd=self.repo,
+            env={**os.environ, "PYTHONPATH": PACKAGES, "HOME": self.home}, capture_output=True, text=True,
+            check=False, **self.who,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         return done.stdout
@@ -126,8 +139,13 @@ class Mounted:
             assert self.daemon is not None
             self.daemon.kill()
             self.daemon.wait()
-        if os.path.ismount(self.mountpoint):
+        if self.is_mounted():
             subprocess.run(["fusermount3", "-uz", "--", str(self.mountpoint)], check=False)
+
+    def is_mounted(self) -> bool:
+        """Tell whether something is mounted there: a user's mount is not even root's to look into."""
+        with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+            return any(line.split()[4] == str(self.mountpoint) for line in file)
 
 
 def outcome(call: Callable[[], object]) -> object:

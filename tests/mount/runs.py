@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.mount.mounted import PACKAGES, PATIENCE_S, Mounted
+from tests.mount.mounted import PACKAGES, PATIENCE_S, Mounted, Who
 
 PYTHON = os.path.realpath(sys.executable)
 SECRET = "tiger-lily-4711"
@@ -43,17 +43,30 @@ class Place:
     def repo(self) -> Path:
         return self.mounted.repo
 
+    @property
+    def abstract(self) -> str:
+        """Return a name for an abstract socket."""
+        return f"makfs-test-{self.stranger.pid}"
+
+    def known(self, fd: int) -> dict[str, object]:
+        """Return what an attempt to escape knows of the world outside."""
+        return {
+            "repo": str(self.repo), "mount": str(self.mounted.mountpoint), "outside": str(self.outside),
+            "pid": self.stranger.pid, "fd": fd, "home": str(self.outside.parent / "home"),
+            "secret": SECRET, "abstract": self.abstract,
+        }  # fmt: skip
+
     def start(self, *words: str, fds: Sequence[int] = (), **more: Any) -> Process:
         """Start the command line in the repository, with a secret in its environment."""
         variables = {name: value for name, value in os.environ.items() if name != "MAKFS_REPO"}
         variables |= {"PYTHONPATH": PACKAGES, "MAKFS_TEST_SECRET": SECRET, "MAKFS_TEST_LISTED": "listed"}
         variables["HOME"] = str(self.outside.parent / "home")
-        command = [sys.executable, "-P", "-m", "makfs.cli", *words]
+        command = [self.mounted.python, "-P", "-m", "makfs.cli", *words]
         pipes: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE) | more
         process: Process = subprocess.Popen(
             command, cwd=self.repo, env=variables, pass_fds=fds, stdin=pipes.pop("stdin"),
             stdout=pipes.pop("stdout"), stderr=pipes.pop("stderr"),
-            start_new_session=pipes.pop("start_new_session", False),
+            start_new_session=pipes.pop("start_new_session", False), **self.mounted.who,
         )  # fmt: skip
         assert not pipes
         return process
@@ -97,13 +110,42 @@ class Place:
         """See that nothing outside was touched, and that nothing goes on."""
         assert self.outside.read_text() == TREASURE
         assert self.stranger.poll() is None
-        assert os.path.ismount(self.mounted.mountpoint)
+        assert self.mounted.is_mounted()
         assert json.loads(self.mounted.makfs("ps", "--json")) == []
 
 
+@dataclass(frozen=True)
+class User:
+    """An ordinary user, and a Python that may be run by one."""
+
+    uid: int
+    gid: int
+    python: str
+
+    @property
+    def who(self) -> Who:
+        """Return what makes a process this user's."""
+        return {"user": self.uid, "group": self.gid, "extra_groups": []}
+
+    def own(self, top: Path) -> None:
+        """Give a folder to the user, with all in it."""
+        os.chown(top, self.uid, self.gid)
+        for folder, folders, files in os.walk(top):
+            for name in folders + files:
+                os.chown(os.path.join(folder, name), self.uid, self.gid, follow_symlinks=False)
+
+    def can(self, *words: str) -> bool:
+        """Tell whether the user can run something."""
+        try:
+            return not subprocess.run(words, capture_output=True, check=False, cwd="/", **self.who).returncode
+        except OSError:
+            return False
+
+
 @contextmanager
-def place(top: Path, more: str = "") -> Iterator[Place]:
-    """Serve a repository in a folder until the block ends, with more settings."""
+def place(top: Path, more: str = "", user: "User | None" = None) -> Iterator[Place]:
+    """Serve a repository in a folder until the block ends, with more settings, as a user if not ourselves."""
+    who: Who = {} if user is None else user.who
     repo = top / "repo"
     subprocess.run(["git", "init", "-q", str(repo)], check=True)
     (repo / "app.py").write_text("def f():\n    return 1\n\n\ndef g():\n    return 2\n")
@@ -111,10 +153,15 @@ def place(top: Path, more: str = "") -> Iterator[Place]:
     (top / "treasure").write_text(TREASURE)
     (top / "home").mkdir()
     (top / "home" / "key").write_text(TREASURE)
-    (top / "makfs.conf").write_text(CONFIG + more)
+    config = CONFIG if user is None else CONFIG.replace(json.dumps(sys.base_prefix), "")
+    (top / "makfs.conf").write_text(config + more)
     (top / "work").mkdir()
+    if user is not None:
+        user.own(top)
     mounted = Mounted(repo, top / "work", on_write="lease", config=top / "makfs.conf")
-    stranger = subprocess.Popen(["sleep", "3600"])
+    if user is not None:
+        mounted.python, mounted.who, mounted.home = user.python, user.who, str(top / "home")
+    stranger = subprocess.Popen(["sleep", "3600"], **who)
     try:
         mounted.start()
         yield Place(mounted, top / "treasure", stranger)
