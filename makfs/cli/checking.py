@@ -89,10 +89,15 @@ def ask_unserved(arguments: "list[str]", repo: str, bar: "OnProgress") -> "Json"
     raise MakfsError(f"The makfsd for {repo} ended without a result.")
 
 
-@click.command(epilog="\b\nExample:\n  makfs doctor", short_help="Check whether this machine can mount")
+@click.command(
+    epilog="\b\nExample:\n  makfs doctor", short_help="Check whether this machine can mount and run agents"
+)
 @json_option
 def doctor(as_json: bool) -> int:
-    """Check whether this machine can mount: FUSE, permissions, versions, limits; with a remedy each."""
+    """Check whether this machine can mount and run agents: FUSE, permissions, versions, limits, namespaces.
+
+    Whatever is not well has a remedy.
+    """
     from makfs.cli.doctor import run_checks
     from makfs.cli.text import printable
     from makfs.wire.values import to_json

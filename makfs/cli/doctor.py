@@ -1,4 +1,4 @@
-"""What a machine needs to mount: each point looked at, with a sentence and a remedy. Prints nothing.
+"""What a machine needs to mount and to run agents: each point with a sentence and a remedy. Prints nothing.
 
 H1  Looking changes nothing and never raises: what cannot be read is a finding.
 H2  Whatever is not OK has a remedy; what is OK has none.
@@ -6,6 +6,7 @@ H2  Whatever is not OK has a remedy; what is OK has none.
 
 import os
 import stat
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from typing import Final
 MIN_PYTHON: Final = (3, 11)
 TESTED_KERNEL: Final = (5, 10)
 MIN_LIBFUSE: Final = (3, 10)
+MIN_BWRAP: Final = (0, 4)
 MIN_WATCHES: Final = 65536  # one a directory of the repository, and editors take theirs from the same number
 MIN_INSTANCES: Final = 64  # one a mount, and one each for editors, language servers, sync tools
 LIBRARIES: Final = (
@@ -85,6 +87,9 @@ def run_checks(root: Path = Path("/"), *, uid: int | None = None) -> tuple[Check
         _allow_other,
         _watches,
         _instances,
+        _bubblewrap,
+        _user_namespaces,
+        _control_groups,
     )
     return tuple(check(machine) for check in checks)
 
@@ -239,6 +244,80 @@ def _inotify(machine: _Machine, key: str, enough: int, too_much: str) -> Check:
     if found < enough:
         return Check(name, Verdict.WARN, f"{found} is few: {too_much} may miss direct edits.", remedy)
     return Check(name, Verdict.OK, f"{found}.")
+
+
+def _bubblewrap(machine: _Machine) -> Check:
+    name, remedy = "bubblewrap", "apt-get install bubblewrap (as root); makfs run needs it, a mount does not."
+    for folder in os.get_exec_path():
+        program = machine.root / folder.lstrip("/") / "bwrap"
+        try:
+            line = [str(program), "--version"]
+            said = subprocess.run(line, check=False, capture_output=True, text=True, timeout=10).stdout
+        except (OSError, subprocess.SubprocessError):
+            continue
+        version = _version(said.removeprefix("bubblewrap").strip())
+        if version is None:
+            return Check(name, Verdict.WARN, "bwrap does not say its version.", remedy)
+        shown = ".".join(map(str, version))
+        if version < MIN_BWRAP:
+            needed = ".".join(map(str, MIN_BWRAP))
+            sentence = f"bubblewrap {shown} is older than any makfs was tried on."
+            return Check(name, Verdict.WARN, sentence, f"Use bubblewrap {needed} or newer.")
+        return Check(name, Verdict.OK, f"bubblewrap {shown}.")
+    return Check(name, Verdict.WARN, "bwrap is not on the PATH: makfs run cannot confine.", remedy)
+
+
+def _user_namespaces(machine: _Machine) -> Check:
+    """Root needs them, too: a run's program has no capability outside its own."""
+    name = "user namespaces"
+    most = machine.number("proc/sys/user/max_user_namespaces")
+    if most is None:
+        sentence = "This kernel has no user namespaces, or they cannot be read: makfs run cannot confine."
+        return Check(name, Verdict.WARN, sentence, "Use a kernel with CONFIG_USER_NS, or run --no-confine.")
+    if most == 0:
+        remedy = "Run `sysctl user.max_user_namespaces=15000` as root; in /etc/sysctl.d to keep it."
+        return Check(name, Verdict.WARN, "None may be made: makfs run cannot confine.", remedy)
+    if machine.uid != 0 and machine.number("proc/sys/kernel/unprivileged_userns_clone") == 0:
+        remedy = "Run `sysctl kernel.unprivileged_userns_clone=1` as root; in /etc/sysctl.d to keep it."
+        return Check(name, Verdict.WARN, "Only root may make them: makfs run cannot confine.", remedy)
+    restricted = machine.number("proc/sys/kernel/apparmor_restrict_unprivileged_userns") == 1
+    if machine.uid != 0 and restricted and not any((machine.root / "etc/apparmor.d").glob("*bwrap*")):
+        sentence = "AppArmor lets only programs with a profile make them, and bwrap has none."
+        remedy = "Install apparmor-profiles and enable bwrap-userns-restrict, or run `sysctl "
+        remedy += "kernel.apparmor_restrict_unprivileged_userns=0`, as root."
+        return Check(name, Verdict.WARN, sentence, remedy)
+    return Check(name, Verdict.OK, "They may be made.")
+
+
+def _control_groups(machine: _Machine) -> Check:
+    """Tell whether the limits of a run can be a control group's."""
+    name = "control groups"
+    own = [line.split(":", 2) for line in (machine.read("proc/self/cgroup") or "").splitlines()]
+    own = [words for words in own if len(words) == 3]
+    for line in (machine.read("proc/self/mountinfo") or "").splitlines():
+        left, _, right = line.partition(" - ")
+        kind, options = (*right.split(), "", "", "")[0:3:2]
+        names = "" if kind == "cgroup2" else "memory" if kind == "cgroup" and "memory" in options else None
+        for _, held, path in own if len(left.split()) > 4 else ():
+            if names is None or names not in held.split(","):
+                continue
+            folder = machine.root / left.split()[4].lstrip("/") / path.lstrip("/")
+            has_memory = names or "memory" in _words(folder / "cgroup.controllers")
+            if has_memory and os.access(folder, os.W_OK):
+                return Check(name, Verdict.OK, f"Version {1 if names else 2}: makfs may make its own.")
+    return Check(
+        name,
+        Verdict.WARN,
+        "makfs may make none here: limits hold for each process of a run by itself.",
+        "Start makfs by `systemd-run --user --scope -p Delegate=yes makfs mount ...`, or as root.",
+    )
+
+
+def _words(file: Path) -> list[str]:
+    try:
+        return file.read_text().split()
+    except OSError:
+        return []
 
 
 def _version(text: str) -> tuple[int, int] | None:

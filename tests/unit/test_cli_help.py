@@ -80,7 +80,7 @@ Commands:
   refusals    List writes that were refused, and why
   git         Export the journal to git, and commit what it changed
   fsck        Check a repository's store
-  doctor      Check whether this machine can mount
+  doctor      Check whether this machine can mount and run agents
   completion  Print a shell's completion script
 
   Exit codes:

@@ -18,6 +18,11 @@ HEALTHY = {
     "proc/sys/fs/inotify/max_user_instances": "128\n",
     "usr/lib/x86_64-linux-gnu/libfuse3.so.3.14.0": "",
     "usr/bin/fusermount3": "",
+    "usr/bin/bwrap": "#!/bin/sh\necho bubblewrap 0.8.0\n",
+    "proc/sys/user/max_user_namespaces": "96365\n",
+    "proc/self/cgroup": "0::/user.slice/mine\n",
+    "proc/self/mountinfo": "30 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n",
+    "sys/fs/cgroup/user.slice/mine/cgroup.controllers": "cpu memory pids\n",
 }
 
 
@@ -30,6 +35,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
     (tmp_path / "usr/bin/fusermount3").chmod(0o4755)
+    (tmp_path / "usr/bin/bwrap").chmod(0o755)
     return tmp_path
 
 
@@ -128,6 +134,61 @@ def test_a_low_inotify_limit_names_the_command_that_raises_it(machine: Path, key
     check = _check(machine, f"inotify {key}")
     assert check.ok is Verdict.WARN
     assert check.remedy.startswith(f"Run `sysctl fs.inotify.{key}=")
+
+
+@pytest.mark.parametrize(
+    ("said", "verdict"),
+    [("0.4.0", Verdict.OK), ("0.11.0", Verdict.OK), ("0.3.1", Verdict.WARN), ("nonsense", Verdict.WARN)],
+)
+def test_bubblewrap_is_compared_by_number(machine: Path, said: str, verdict: Verdict) -> None:
+    (machine / "usr/bin/bwrap").write_text(f"#!/bin/sh\necho bubblewrap {said}\n")
+    assert _check(machine, "bubblewrap").ok is verdict
+
+
+def test_bubblewrap_that_is_missing_is_a_warning_with_the_package(machine: Path) -> None:
+    (machine / "usr/bin/bwrap").unlink()
+    check = _check(machine, "bubblewrap")
+    assert check.ok is Verdict.WARN
+    assert "apt-get install bubblewrap" in check.remedy
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "uid", "says"),
+    [
+        ("user/max_user_namespaces", "0", ROOT, "user.max_user_namespaces=15000"),
+        ("kernel/unprivileged_userns_clone", "0", USER, "kernel.unprivileged_userns_clone=1"),
+        ("kernel/apparmor_restrict_unprivileged_userns", "1", USER, "bwrap-userns-restrict"),
+    ],
+)
+def test_what_keeps_one_from_namespaces_is_told_with_what_allows_them(
+    file: str, text: str, uid: int, says: str, machine: Path
+) -> None:
+    path = machine / "proc/sys" / file
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    check = _check(machine, "user namespaces", uid)
+    assert check.ok is Verdict.WARN
+    assert says in check.remedy
+
+
+def test_apparmor_does_not_matter_to_root_nor_where_bwrap_has_a_profile(machine: Path) -> None:
+    file = machine / "proc/sys/kernel/apparmor_restrict_unprivileged_userns"
+    file.write_text("1")
+    assert _check(machine, "user namespaces", ROOT).ok is Verdict.OK
+    (machine / "etc/apparmor.d").mkdir()
+    (machine / "etc/apparmor.d/bwrap-userns-restrict").touch()
+    assert _check(machine, "user namespaces", USER).ok is Verdict.OK
+
+
+def test_control_groups_count_where_they_have_memory_and_are_ours(machine: Path) -> None:
+    file = machine / "sys/fs/cgroup/user.slice/mine/cgroup.controllers"
+    file.write_text("cpu pids\n")
+    check = _check(machine, "control groups")
+    assert check.ok is Verdict.WARN
+    assert "Delegate=yes" in check.remedy
+    (machine / "proc/self/cgroup").write_text("4:memory:/\n0::/user.slice/mine\n")
+    (machine / "proc/self/mountinfo").write_text("30 23 0:26 / /sys/fs/cgroup rw - cgroup none rw,memory\n")
+    assert _check(machine, "control groups").sentence.startswith("Version 1")
 
 
 def test_the_real_machine_is_described_as_it_is() -> None:
