@@ -3,7 +3,11 @@
 import errno
 import json
 import os
+import subprocess
+import sys
+import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -128,3 +132,67 @@ def test_top_takes_nothing_but_views(served: Mounted) -> None:
     refuses(errno.EPERM, lambda: os.chmod(served.mountpoint, 0o700))
     refuses(errno.EXDEV, lambda: os.rename(served.alice, served.mountpoint / "eve"))
     refuses(errno.EROFS, (served.mountpoint / "@head").rmdir)
+
+
+CASES = b"""\
+import greet
+
+
+def test_greets():
+    assert greet.hello("you") == "hello you"
+"""
+
+
+def test_tests_pass_in_a_past_tree_while_eight_writers_storm_head(mounted: Mounted) -> None:
+    """By number and by mark. What the storm is the first to change was in no commit before (J3)."""
+    (mounted.alice / "app/test_greet.py").write_bytes(CASES)
+    mounted.makfs("mark", "green")
+    seq, greet = head(mounted), (mounted.alice / "app/greet.py").read_bytes()
+    views = [mounted.mountpoint / f"w{number}" for number in range(8)]
+    for view in views:
+        view.mkdir()
+    over = threading.Event()
+    failed: list[OSError] = []
+    turns = [0] * len(views)
+
+    def storm(number: int, app: Path) -> None:
+        while not over.is_set():
+            turns[number] += 1
+            for name, text in (
+                ("greet.py", b"def hello(:\n" if turns[number] % 2 else b"hello = %d\n" % number),
+                ("test_greet.py", b"def test_greets():\n    assert False\n"),
+                (f"test_{number}.py", b"def test(): assert False\n"),
+                (f"conftest{number}.py", b"raise SystemExit\n"),
+            ):
+                try:
+                    (app / name).write_bytes(text)
+                    if turns[number] % 3 == 0:
+                        os.rename(app / name, app / f"moved{number}.py")
+                except FileNotFoundError:
+                    pass  # another has moved it
+                except OSError as error:
+                    if error.errno != errno.EBUSY:  # refused: another wrote it meanwhile
+                        failed.append(error)
+
+    stormers = [threading.Thread(target=storm, args=(at, view / "app")) for at, view in enumerate(views)]
+    for each in stormers:
+        each.start()
+    try:
+        for name in (f"@{seq}", "@green"):
+            past = mounted.mountpoint / name
+            done = subprocess.run(
+                [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", ".", "app"],
+                cwd=past, capture_output=True, text=True, check=False,
+                env={**os.environ, "PYTHONPATH": str(past / "app")},
+            )  # fmt: skip
+            assert (done.returncode, "1 passed" in done.stdout) == (0, True), done.stdout + done.stderr
+            names = {"__init__.py", "greet.py", "test_greet.py"}
+            assert {path.name for path in (past / "app").iterdir()} == names
+            assert (past / "app/greet.py").read_bytes() == greet
+    finally:
+        over.set()
+        for each in stormers:
+            each.join()
+    assert not failed
+    assert all(turns), "all have stormed"
+    assert head(mounted) > seq + len(views)
