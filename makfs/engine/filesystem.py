@@ -183,6 +183,10 @@ class FileSystem(Looking):
         if inode.view is not folder.view:
             raise oserror(errno.EXDEV, path)
         if inode.path is None or realm not in REAL or source is not realm:
+            folder.view.why = (
+                f"{path} was not made: a tracked file has one name, so hard links to it or in its place are "
+                "refused. Copy it, or make a symbolic link."
+            )
             raise oserror(errno.EPERM, path)
         async with self._name_operation(folder.view) as effects:
             self.real.link(folder.view, inode.path, path, realm)

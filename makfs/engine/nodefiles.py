@@ -5,10 +5,12 @@ N1  The base of the edit is the file as it was when the node was opened: so it m
 N2  A node that was emptied and not written stays as it was: a program that failed has written nothing. A
     blank line in its place removes it.
 N3  Who writes a node has not read the file: what it is believed to know of the file grows by the node alone.
+N4  Blank lines before a node stay unless its new text begins with some: a function begins with `def`.
 """
 
 import errno
 import os
+import re
 import time
 from typing import NoReturn
 
@@ -26,6 +28,8 @@ from makfs.engine.sources import Sources
 from makfs.engine.views import View
 from makfs.merge import Conflict, merge_file
 from makfs.syntax import MAX_BYTES
+
+_BLANK = re.compile(rb"(?:[ \t]*\r?\n)+")
 
 
 class NodeFiles:
@@ -158,7 +162,10 @@ class NodeHandle:
         )
 
     def _ended(self, text: bytes) -> bytes:
-        """Return the text with the line end that it needs if something stands behind it."""
+        """Return the text with the blank lines before it (N4), and the line end that it needs behind it."""
+        if not _BLANK.match(text):
+            blank = _BLANK.match(self._base)
+            text = (blank.group() if blank else b"") + text
         if not self._behind or text.endswith((b"\n", b"\r")):
             return text
         return text + (b"\r\n" if self._base.endswith(b"\r\n") else b"\n")

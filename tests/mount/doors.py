@@ -73,6 +73,7 @@ class Step:
     kept: bytes | None = None  # the text that a refusal keeps
     late: bool = False  # nobody is told at once: the commit is at the last close
     never: int = 0  # refused with this errno whatever is held
+    dropped: bool = False  # a formatter's: what may not be changed is left out, and the call succeeds
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,16 @@ def cut(folder: Path) -> None:
         os.ftruncate(fd, len(SHORTER))
 
 
+def node_file(folder: Path) -> None:
+    """Write a node as a file of its own; in a plain directory, which has none, the file with it."""
+    file = folder.parent / ".makfs/nodes" / folder.name / "f.py/hello"
+    if not (folder.parent / ".makfs").exists():
+        (folder / "f.py").write_bytes(CHANGED)
+        return
+    with opened(file, FLAGS | os.O_TRUNC) as fd:
+        os.write(fd, CHANGED[CHANGED.index(b"\n\ndef hello") : CHANGED.index(b"\n\ndef bye")])
+
+
 def empty(folder: Path) -> None:
     with opened(folder / "f.py", FLAGS | os.O_TRUNC):
         pass
@@ -155,6 +166,7 @@ def node(*names: str) -> tuple[str, ...]:
 NEW = FLAGS | os.O_CREAT | os.O_EXCL
 HELLO = node("hello")
 CLASS = b"class Desk:\n    def ring(self):\n        return 1\n\n    def call(self):\n        return 2\n"
+FORMATTED = TEXT.replace(b'f"hello {name}"', b"f'hello {name}'")
 BROKEN = TEXT.replace(b"hello(name):", b"hello(name:")
 RENAMED = TEXT.replace(b"def bye", b"def ciao")
 IMPORTED = TEXT.replace(b"import os\n", b"import os\nimport sys\n")
@@ -173,6 +185,8 @@ DOORS: Mapping[str, Door] = {
     "written over": one(over(CHANGED), *HELLO, kept=CHANGED),
     "written over, read and write": one(over(CHANGED, os.O_RDWR), *HELLO, kept=CHANGED),
     "emptied and written": one(over(CHANGED, os.O_TRUNC), *HELLO, kept=CHANGED),
+    "a node's own file": one(node_file, *HELLO, kept=CHANGED),
+    "formatted": one(over(FORMATTED, os.O_TRUNC), *HELLO, kept=FORMATTED, dropped=True),
     "a held node beside it": one(over(CHANGED, os.O_TRUNC), *HELLO, kept=CHANGED, node="f.py::bye"),
     "shrunk": one(over(SHORTER, cut=True), *node("last"), kept=SHORTER, node="f.py::last"),
     "appended": one(over(MORE, os.O_APPEND), *node("more"), kept=TEXT + MORE, node="f.py::more"),
@@ -282,5 +296,7 @@ def expected(door: Door, policy: str, held: tuple[str, str] | None, own: tuple[s
         needs = [(address, "X") for address in (*step.writes, *step.joins)]
         needs += [(address, "IX") for address in step.touches]
         if missing or (held is not None and any(clash(need, held) for need in needs)):
+            if step.dropped:
+                return Expected(done, 0, None, unclaimed=False)
             return Expected(done, 0 if step.late else errno.EBUSY, step, missing)
     return Expected(len(door.steps), 0, None, unclaimed=False)

@@ -59,6 +59,15 @@ def test_shell_replaces_one_node_and_nothing_else(served: Mounted, greet: str, h
     assert f"{greet}::hello" in served.makfs("log", "-n", "1")
 
 
+def test_blank_lines_before_a_node_stay_unless_others_are_written(served: Mounted, greet: str) -> None:
+    path = node(served.alice, greet, "hello")
+    path.write_bytes(b"def hello(name):\n    return 1\n")
+    assert (served.bob / greet).read_bytes() == GREET.replace(HELLO, b"\n\ndef hello(name):\n    return 1\n")
+    path.write_bytes(b"\ndef hello(name):\n    return 1\n")
+    assert (served.bob / greet).read_bytes() == GREET.replace(HELLO, b"\ndef hello(name):\n    return 1\n")
+    assert path.read_bytes().startswith(b"\ndef")
+
+
 def test_cat_into_a_node_and_out_of_it(served: Mounted, greet: str, tmp_path: Path) -> None:
     (tmp_path / "new").write_bytes(HELLO.replace(b"hello {", b"hullo {"))
     assert sh(served.alice, f'cat "$1" > .makfs/nodes/{greet}/hello', str(tmp_path / "new"))[0] == 0

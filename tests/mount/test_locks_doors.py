@@ -266,7 +266,7 @@ def test_write_is_refused_as_soon_as_it_is_certain_that_it_will_be(world: World,
 
 def test_expectations_tell_refused_from_done() -> None:
     """The table itself: each door can be refused, or is one that never needs anything."""
-    never = {"blank lines", "the same again", "read", "made for later", "hard link"}
+    never = {"blank lines", "the same again", "read", "made for later", "hard link", "formatted"}
     for name, door in DOORS.items():
         held = ("", "X")
         assert (expected(door, "merge", held, ()).step is None) is (name in never), name

@@ -149,6 +149,7 @@ def test_hard_link_is_refused_for_tracked_files_and_made_within_scratch(
     with pytest.raises(OSError, match="permitted") as caught:
         os.link(served.alice / greet, (served.alice / greet).with_name("two.py"))
     assert caught.value.errno == errno.EPERM
+    assert "a tracked file has one name" in (served.alice / ".makfs/why").read_text()
     (served.alice / build / "one").write_bytes(b"1\n")
     os.link(served.alice / build / "one", served.alice / build / "two")
     assert (served.alice / build / "two").stat().st_nlink == 2
