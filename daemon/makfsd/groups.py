@@ -51,8 +51,8 @@ def hierarchies(mounts: bytes, own: str) -> list[Hierarchy]:
             version = 1
         else:
             continue
-        path = places.get(names, "")
-        if not f"{path}/".startswith(row.root.rstrip("/") + "/"):
+        path = places.get(names)
+        if path is None or not f"{path}/".startswith(row.root.rstrip("/") + "/"):
             continue
         top = Path(row.mountpoint)
         own_folder = top / path[len(row.root.rstrip("/")) :].lstrip("/")

@@ -1,4 +1,7 @@
-"""The folders of runs: what makfsd keeps of each, and what it reads of what its keeper wrote."""
+"""The folders of runs: what makfsd keeps of each, and what it reads of what its keeper wrote.
+
+V1  A run that begins has a place to write down its end, also when the disk is filled meanwhile.
+"""
 
 import dataclasses
 import json
@@ -14,6 +17,7 @@ from makfs.errors import MakfsError
 from makfs.runs.restarts import Told
 from makfs.wire.errors import WireError
 from makfs.wire.runs import (
+    END_BYTES,
     END_NAME,
     EVENTS_NAME,
     LIVE_NAME,
@@ -51,7 +55,9 @@ class RunFiles:
                 each.mkdir(mode=0o700, exist_ok=True)
             self._folder.mkdir(mode=0o700, exist_ok=True)
             self.of(number).mkdir(mode=0o700)
+            (self.of(number) / (END_NAME + ".new")).write_bytes(b" " * END_BYTES)  # a place for its end
         except OSError as error:
+            shutil.rmtree(self.of(number), ignore_errors=True)
             raise MakfsError(f"A run cannot be recorded in {self._folder}: {error.strerror}.") from error
         return self.of(number)
 

@@ -1,6 +1,7 @@
 """The keeper's side of a run's folder: what it says of its program, what it is told by makfsd.
 
-V1  How a run ended is written down also when the disk has been filled meanwhile: its place was kept free.
+V1  How a run ended is written down also when the disk has been filled meanwhile: its place was
+    kept free by makfsd.
 """
 
 import contextlib
@@ -12,10 +13,19 @@ import time
 from makfs.cli.keeperlog import Log, write_all
 from makfs.runs.restarts import Told
 from makfs.wire.errors import WireError
-from makfs.wire.runs import END_NAME, EVENTS_NAME, LIVE_NAME, WISH_NAME, Process, RunEnding, RunLive, RunWish
+from makfs.wire.runs import (
+    END_BYTES,
+    END_NAME,
+    EVENTS_NAME,
+    LIVE_NAME,
+    WISH_NAME,
+    Process,
+    RunEnding,
+    RunLive,
+    RunWish,
+)
 from makfs.wire.values import from_json, to_json
 
-KEPT_BYTES = 1024
 LOUD = frozenset({"warned", "paused", "stopped"})  # events that the caller is told of
 
 
@@ -26,8 +36,6 @@ class Live:
         self._folder = folder
         self._seen_bytes = 0
         self.now = RunLive(_process(os.getpid()))
-        with contextlib.suppress(OSError), open(os.path.join(folder, END_NAME + ".new"), "wb") as file:
-            file.write(b" " * KEPT_BYTES)
 
     def put(self, **new: object) -> None:
         """Write down what has changed."""
@@ -59,7 +67,7 @@ class Live:
         with contextlib.suppress(OSError):  # the folder is gone
             fd = os.open(path + ".new", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
-                write_all(fd, json.dumps(to_json(ending)).ljust(KEPT_BYTES).encode())
+                write_all(fd, json.dumps(to_json(ending)).ljust(END_BYTES).encode())
             finally:
                 os.close(fd)
             os.replace(path + ".new", path)

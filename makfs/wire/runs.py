@@ -17,6 +17,7 @@ RUNS_DIR = "runs"
 HOMES_DIR = "agents"
 RECORD_NAME = "record.json"
 END_NAME = "end.json"
+END_BYTES = 1024  # kept free for it from the run's begin, beside it as `end.json.new`
 LIVE_NAME = "live.json"
 WISH_NAME = "wish.json"
 EVENTS_NAME = "events.jsonl"

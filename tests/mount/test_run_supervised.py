@@ -335,3 +335,24 @@ def test_program_that_may_be_restarted_is_brought_into_the_next_mount(alone: Pla
     assert (record["status"], record["view_gone"], record["restarts"]) == ("running", False, 0)
     assert alone.makfs("stop", str(number))[0] == 0
     assert alone.record(number)["status"] == "ended"
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="a small disk is made by root")
+def test_full_disk_costs_output_and_neither_the_program_nor_the_record(alone: Place) -> None:
+    runs = alone.repo / ".makfs" / "runs"
+    runs.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(runs)], check=True)
+    try:
+        code, out, err = alone.run("sh", "-c", "head -c 600000 /dev/zero | tr '\\0' x; exit 7")
+        assert (code, len(out)) == (7, 600_000)
+        assert "No space left on device" in err
+        record = alone.newest()
+        assert (record["status"], record["exit_code"], record["stdout_bytes"]) == ("ended", 7, 600_000)
+        assert record["dropped_bytes"] > 0
+        code, _, err = alone.run("true")
+        assert (code, err.count("\n")) == (1, 1)
+        assert "A run cannot be recorded" in err
+        assert alone.makfs("rm", "1")[0] == 0
+        assert alone.run("true")[0] == 0
+    finally:
+        subprocess.run(["umount", "-l", str(runs)], check=False)
