@@ -269,8 +269,8 @@ class Keeper:
             return
         except OSError:  # EIO: the other end of a terminal is closed
             chunk = b""
-        if self._metering is not None and self._outputs[fd] is self._out:
-            self._metering.take(chunk)
+        if self._metering is not None:
+            self._metering.take(chunk, is_error=self._outputs[fd] is self._err)
         if not chunk or not self._outputs[fd].take(chunk):
             self._close_output(fd)  # a program that writes on gets SIGPIPE, as without us
 

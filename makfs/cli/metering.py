@@ -24,24 +24,25 @@ class Metering:
         self._live = live
         self._folder = folder
         self._before = Usage()  # by earlier starts
-        self._meter = Meter(adapter)
+        self._out, self._err = Meter(adapter), Meter(adapter)
 
-    def take(self, chunk: bytes) -> None:
-        """Take standard output, in any pieces."""
-        if self._meter.take(chunk):
+    def take(self, chunk: bytes, *, is_error: bool) -> None:
+        """Take standard output or error, in any pieces; some tell on the one, some on the other."""
+        if (self._err if is_error else self._out).take(chunk):
             self._tell()
 
     def end(self) -> None:
         """Take the end of one start (ME1)."""
-        self._meter.close()
+        for meter in (self._out, self._err):
+            meter.close()
         self._tell()
-        if self._meter.answer:
-            self._write(self._meter.answer)
-        self._before += self._meter.usage
-        self._meter = Meter(self._adapter)
+        if self._out.answer:
+            self._write(self._out.answer)
+        self._before += self._out.usage + self._err.usage
+        self._out, self._err = Meter(self._adapter), Meter(self._adapter)
 
     def _tell(self) -> None:
-        usage = self._before + self._meter.usage
+        usage = self._before + self._out.usage + self._err.usage
         self._live.put(usage=usage, tokens=usage.tokens)
 
     def _write(self, answer: str) -> None:

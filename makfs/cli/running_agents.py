@@ -42,8 +42,8 @@ The current directory looks like an ordinary repository. Others edit it now, eac
 What you write is committed at once, function by function, and what they write appears here. There is nothing
 to pull, push, merge or branch.
 
-- A write that fails with EBUSY ("Device or resource busy") was refused: somebody else holds or changed that
-  part. Nothing was lost. `cat .makfs/why` says who and what to do. Read the file again, then redo the edit.
+- A write that fails (EBUSY, "Device or resource busy", or just so) was refused: another holds or changed
+  that part. Nothing was lost. `cat .makfs/why` says who and what to do. Read the file again, redo the edit.
 - Before a larger change: `echo 'write PATH::NAME' > .makfs/claim` (a function, a class, or `PATH`).
 - Messages: read `.makfs/inbox/*`, then remove them. Send: `echo TEXT > .makfs/outbox/NAME` (or `all`).
 - Do not `git stash`, `git checkout` or `git reset`: this directory is not yours alone.

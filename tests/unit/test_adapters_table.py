@@ -97,7 +97,7 @@ def test_settings_of_variables_hold_json_that_can_be_read() -> None:
 
 def test_guide_has_fewer_than_150_words_and_says_what_matters() -> None:
     assert len(TEXT.split()) < 150
-    for needed in ("EBUSY", "cat .makfs/why", "> .makfs/claim", "Others edit the same repository"):
+    for needed in ("EBUSY", "cat .makfs/why", "> .makfs/claim", "Others edit it now"):
         assert needed in TEXT
 
 
