@@ -106,6 +106,17 @@ def test_steps_of_a_budget_come_once_and_in_order(budget: Budget, more: list[Amo
             assert ORDER.index(taken.get(name, Step.NONE)) == max([0, *map(ORDER.index, due)]), "G2"
 
 
+def test_thresholds_are_crossed_when_they_are_reached() -> None:
+    budget = Budget(Amounts(commits=20))
+    steps = {
+        used: [each.step for each in judge_budget(budget, Amounts(commits=used), {})]
+        for used in (15, 16, 19, 20, 24, 25)
+    }
+    assert steps == {
+        15: [], 16: [Step.WARN], 19: [Step.WARN], 20: [Step.PAUSE], 24: [Step.PAUSE], 25: [Step.STOP],
+    }, "G2"  # fmt: skip
+
+
 limits = st.builds(
     Limits,
     st.sampled_from([0, 1 << 22, 1 << 40]),
