@@ -55,6 +55,16 @@ def test_messages_are_listed_by_urgency_and_age(messages: list[Message]) -> None
         assert is_first or late.time_ns - early.time_ns <= span, "K5"
 
 
+def test_a_flood_of_urgent_messages_passes_an_older_one_for_twenty_minutes_and_no_longer() -> None:
+    to = (AgentId("bob"),)
+    low = Message(1, 0, AgentId("alice"), to, Priority.LOW, 0, 0, "low")
+    flood = [
+        Message(minute + 1, minute * MINUTE, AgentId("carol"), to, Priority.HIGH, 0, 0, "high")
+        for minute in range(1, 61)
+    ]
+    assert listed([low, *flood]).index(low) == 19, "K4, K5"
+
+
 @given(mailboxes(), st.data())
 def test_the_order_of_two_messages_does_not_depend_on_the_others(
     messages: list[Message], data: st.DataObject

@@ -17,6 +17,7 @@ from makfs.store.sqlite import SqliteStore
 from tests.unit.store_makers import LARGE_BYTES, change, draft, file_state
 
 EVERYTHING = EventQuery()
+PATIENCE_S = 30  # nothing here is timed
 
 
 @pytest.fixture
@@ -50,7 +51,8 @@ def test_a_follower_is_woken_by_a_commit_and_by_an_event_that_is_not_written_yet
     async def follow() -> None:
         at = news.newest
         while len(seen) < 3:
-            page = await news.page(at, EVERYTHING, wait_s=60)
+            with trio.fail_after(PATIENCE_S):
+                page = await news.page(at, EVERYTHING, wait_s=86_400)
             seen.extend(kinds(page))
             at = Position.parse(page.next) or at
 

@@ -142,6 +142,19 @@ def test_pages_of_many_events_and_commits_leave_nothing_out(tmp_path: Path) -> N
     store.close()
 
 
+def test_a_page_ends_where_it_was_asked_to(tmp_path: Path) -> None:
+    store = opened(tmp_path)
+    for number in range(1, 4):
+        record(store, "event")
+        commit_text(store, "a.py", b"x = %d\n" % number)
+    store.write_lazies()
+    with store.reader() as reader:
+        ends = [reader.happened(ALL, upto) for upto in (Position(0, 1), Position(1), Position(1, 1))]
+    assert [len(each.happenings) for each in ends] == [1, 2, 3]
+    assert [each.next for each in ends] == [Position(0, 1), Position(1), Position(1, 1)]
+    store.close()
+
+
 def test_since_a_time_is_what_happened_from_then_on(tmp_path: Path) -> None:
     store = opened(tmp_path)
     for time_ns, kind in ((10, "one"), (20, "two"), (30, "three")):
