@@ -35,7 +35,7 @@ def artifacts(
     from makfs.errors import NotFound
     from makfs.wire.place import STATE_DIR
     from makfs.wire.runs import RUNS_DIR, RunRecord
-    from makfs.wire.verbs import ShowRun
+    from makfs.wire.runverbs import ShowRun
 
     place = found(context)
     folder = os.path.join(place.repo, STATE_DIR, RUNS_DIR, str(number))

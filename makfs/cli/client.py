@@ -5,15 +5,17 @@ import socket
 import struct
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from makfs.cli.exits import NotServed, Told
 from makfs.errors import MakfsError
 from makfs.wire.errors import WireError
-from makfs.wire.frames import MAX_REPLY_BYTES, Decoder, Failure, Message, Progress, Reply, encode
+from makfs.wire.frames import MAX_REPLY_BYTES, Decoder, Failure, Message, Progress, Reply, Request, encode
 from makfs.wire.place import SOCKET_NAME, STATE_DIR
-from makfs.wire.values import Json, from_json
-from makfs.wire.verbs import Verb, request
+from makfs.wire.values import Json, from_json, to_json
+
+if TYPE_CHECKING:
+    from makfs.wire.verbs import Verb
 
 T = TypeVar("T")
 OnProgress = Callable[[str, int, int], None]
@@ -52,12 +54,14 @@ class Client:
         """Return the connection's descriptor: between answers it is readable when the daemon has ended."""
         return self._socket.fileno()
 
-    def ask(self, verb: Verb, on_progress: OnProgress | None = None, timeout_s: float | None = None) -> Json:
+    def ask(
+        self, verb: "Verb", on_progress: OnProgress | None = None, timeout_s: float | None = None
+    ) -> Json:
         """Return the answer as JSON. Raises Told with the daemon's sentence, Closed, Hung, WireError."""
         self._last_id += 1
         self._socket.settimeout(timeout_s)
         try:
-            self._socket.sendall(encode(request(self._last_id, verb)))
+            self._socket.sendall(encode(Request(self._last_id, verb.verb, to_json(verb))))
             while True:
                 match self._receive():
                     case Reply(_, data):
@@ -71,7 +75,7 @@ class Client:
         except (ConnectionError, EOFError):
             raise Closed(f"The makfsd of {self.repo} ended before it answered.") from None
 
-    def get(self, verb: Verb, as_type: type[T]) -> T:
+    def get(self, verb: "Verb", as_type: type[T]) -> T:
         """Return the answer as a value."""
         return from_json(as_type, self.ask(verb))
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from makfs.cli.client import Client
     from makfs.cli.keeper import Job
     from makfs.wire.runs import RunPlan
-    from makfs.wire.verbs import RunBegin
+    from makfs.wire.runverbs import RunBegin
 
 EPILOG = """\b
 Examples:
@@ -149,7 +149,7 @@ def run(
     from makfs.cli.find import resource_or_address
     from makfs.cli.supervising import care_of, say_unenforced
     from makfs.wire.runs import RunPlan
-    from makfs.wire.verbs import RunBegin
+    from makfs.wire.runverbs import RunBegin
 
     if print_guide:
         click.echo(GUIDE, nl=False)
@@ -247,7 +247,7 @@ def _keep(
     from makfs.cli.exits import EXIT_COMMAND_FAILED, CommandFailed
     from makfs.cli.keeper import Keeper
     from makfs.errors import MakfsError
-    from makfs.wire.verbs import RunStarted
+    from makfs.wire.runverbs import RunStarted
 
     confine.check_view(plan)
     is_connected, quiet = True, how.quiet
@@ -279,7 +279,7 @@ def _tell_end(daemon: "Client", plan: "RunPlan") -> None:
     from makfs.cli.artifacts import keep_diff
     from makfs.errors import MakfsError
     from makfs.wire.runs import RunRecord
-    from makfs.wire.verbs import RunEnd
+    from makfs.wire.runverbs import RunEnd
 
     try:
         record = daemon.get(RunEnd(plan.number), RunRecord)

@@ -25,8 +25,8 @@ def ps(context: click.Context, is_all: bool, quiet: bool, as_json: bool) -> None
 
     from makfs.cli.psview import render
     from makfs.wire.runs import RunRecord
+    from makfs.wire.runverbs import Runs
     from makfs.wire.values import from_json
-    from makfs.wire.verbs import Runs
 
     with client(context) as daemon:
         data = daemon.ask(Runs(is_all))
@@ -43,7 +43,7 @@ def ps(context: click.Context, is_all: bool, quiet: bool, as_json: bool) -> None
 @click.pass_context
 def inspect(context: click.Context, number: int) -> None:
     """Print the record of run NUMBER as JSON. Times are of the wall clock, in nanoseconds."""
-    from makfs.wire.verbs import ShowRun
+    from makfs.wire.runverbs import ShowRun
 
     with client(context) as daemon:
         print_json(daemon.ask(ShowRun(number)))
@@ -64,7 +64,7 @@ def stop(context: click.Context, numbers: tuple[int, ...], time_s: float) -> Non
     import signal
 
     from makfs.wire.runs import RunRecord
-    from makfs.wire.verbs import SignalRun, StopRun, WaitRun
+    from makfs.wire.runverbs import SignalRun, StopRun, WaitRun
 
     with client(context) as daemon:
         for number in numbers:
@@ -83,7 +83,7 @@ def stop(context: click.Context, numbers: tuple[int, ...], time_s: float) -> Non
 @click.pass_context
 def kill(context: click.Context, numbers: tuple[int, ...], name: str) -> None:
     """Send the program of each run NUMBER a signal. SIGKILL ends all that it started."""
-    from makfs.wire.verbs import SignalRun
+    from makfs.wire.runverbs import SignalRun
 
     number_of_signal = _signal(context, name)
     with client(context) as daemon:
@@ -111,7 +111,7 @@ def _signal(context: click.Context, name: str) -> int:
 def wait(context: click.Context, numbers: tuple[int, ...]) -> None:
     """Wait until each run NUMBER is over; print their exit codes, `lost` where nobody saw the end."""
     from makfs.wire.runs import RunRecord
-    from makfs.wire.verbs import WaitRun
+    from makfs.wire.runverbs import WaitRun
 
     with client(context) as daemon:
         for number in numbers:
@@ -124,7 +124,7 @@ def wait(context: click.Context, numbers: tuple[int, ...]) -> None:
 @click.pass_context
 def rm(context: click.Context, numbers: tuple[int, ...]) -> None:
     """Remove the record and the output of each run NUMBER that is over. Commits stay."""
-    from makfs.wire.verbs import RemoveRun
+    from makfs.wire.runverbs import RemoveRun
 
     with client(context) as daemon:
         for number in numbers:

@@ -40,7 +40,7 @@ def unpause(context: click.Context, numbers: tuple[int, ...]) -> None:
 
 
 def _pause(context: click.Context, numbers: Sequence[int], *, on: bool) -> None:
-    from makfs.wire.verbs import PauseRun
+    from makfs.wire.runverbs import PauseRun
 
     with client(context) as daemon:
         for number in numbers:
@@ -67,7 +67,7 @@ def restart(context: click.Context, numbers: tuple[int, ...], time_s: float) -> 
     import time
 
     from makfs.wire.runs import RunRecord
-    from makfs.wire.verbs import ShowRun, SignalRun, StopRun
+    from makfs.wire.runverbs import ShowRun, SignalRun, StopRun
 
     with client(context) as daemon:
         for number in numbers:
@@ -88,7 +88,7 @@ def restart(context: click.Context, numbers: tuple[int, ...], time_s: float) -> 
 def _going(daemon: "Client", number: int) -> "RunRecord":
     from makfs.cli.exits import Told
     from makfs.wire.runs import RunRecord
-    from makfs.wire.verbs import ShowRun
+    from makfs.wire.runverbs import ShowRun
 
     record = daemon.get(ShowRun(number), RunRecord)
     if record.is_over:
@@ -119,8 +119,8 @@ def stats(context: click.Context, numbers: tuple[int, ...], follow: bool, as_jso
     import time
 
     from makfs.wire.runs import RunUse
+    from makfs.wire.runverbs import MeasureRuns
     from makfs.wire.values import from_json
-    from makfs.wire.verbs import MeasureRuns
 
     with client(context) as daemon:
         before = from_json(list[RunUse], daemon.ask(MeasureRuns(numbers)))
