@@ -69,14 +69,16 @@ def test_claim_is_kept_to_read_and_nobody_writes_in_between(mounted: Mounted, ha
     waiter.send("write whole", bob / ".makfs/claim", f"write {HELLO} wait=60\n".encode())
     eventually(lambda: waits(bob), "that bob waits")
     assert sh(alice, f"echo '{HELLO} keep=read' > .makfs/release") == (0, "")
-    assert held(alice) == [f"read {HELLO}", f"write {BYE}"]
+    assert held(alice) == [f"write {BYE}", f"read {HELLO}"]
     assert waits(bob)
-    assert sh(mounted.bob, f"echo 'read {HELLO} wait=0' > .makfs/claim")[0], "behind the writer who waits"
+    carol = mounted.mountpoint / "carol"
+    carol.mkdir()
+    assert sh(carol, f"echo 'read {HELLO} wait=0' > .makfs/claim")[0], "behind the writer who waits"
     code, out = sh(alice, f"echo '{BYE} {HELLO} keep=read' > .makfs/release")
     assert code
     assert "Invalid argument" in out
     assert "which is not more than read" in why(alice)
-    assert held(alice) == [f"read {HELLO}", f"write {BYE}"], "all or none"
+    assert held(alice) == [f"write {BYE}", f"read {HELLO}"], "all or none"
     sh(alice, f"echo {HELLO} > .makfs/release")
     waiter.answer()
     assert held(bob) == [f"write {HELLO}"]
