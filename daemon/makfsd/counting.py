@@ -7,7 +7,8 @@ import time
 from makfs.engine.api import KernelApi
 from makfs.ids import AgentId
 from makfs.store.model import LogQuery
-from makfs.wire.runs import PAUSED, RESTARTING, RUNNING, RunRecord, RunUse
+from makfs.wire.runrecord import RunRecord, RunUse
+from makfs.wire.runs import PAUSED, RESTARTING, RUNNING
 from makfsd import groups, pausing, processes
 from makfsd.runfiles import RunFiles
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from makfs.runs.budgets import Amounts, Budget, Crossing, Step, decide
-from makfs.wire.runs import RunRecord
+from makfs.wire.runrecord import RunRecord
 
 
 @dataclass(frozen=True, slots=True)

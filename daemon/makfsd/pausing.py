@@ -9,7 +9,8 @@ import signal
 import time
 
 from makfs.errors import Busy
-from makfs.wire.runs import Process, RunProcess, RunRecord
+from makfs.wire.runrecord import RunProcess, RunRecord
+from makfs.wire.runs import Process
 from makfsd import groups, processes
 from makfsd.groups import Groups
 

@@ -4,7 +4,8 @@ import os
 import signal
 from pathlib import Path
 
-from makfs.wire.runs import Process, RunProcess
+from makfs.wire.runrecord import RunProcess
+from makfs.wire.runs import Process
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")

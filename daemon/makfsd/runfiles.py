@@ -16,6 +16,7 @@ from typing import TypeVar
 from makfs.errors import MakfsError
 from makfs.runs.restarts import Told
 from makfs.wire.errors import WireError
+from makfs.wire.runrecord import RunEvent, RunRecord
 from makfs.wire.runs import (
     END_BYTES,
     END_NAME,
@@ -24,9 +25,7 @@ from makfs.wire.runs import (
     RECORD_NAME,
     WISH_NAME,
     RunEnding,
-    RunEvent,
     RunLive,
-    RunRecord,
     RunWish,
 )
 from makfs.wire.values import from_json, to_json

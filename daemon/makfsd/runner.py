@@ -26,18 +26,8 @@ from makfs.ids import AgentId
 from makfs.runs.restarts import Told
 from makfs.wire import verbs
 from makfs.wire.place import STATE_DIR
-from makfs.wire.runs import (
-    ENDED,
-    LOST,
-    RESTARTING,
-    RUNNING,
-    RUNS_DIR,
-    RunEnding,
-    RunPlan,
-    RunRecord,
-    RunUse,
-    Turn,
-)
+from makfs.wire.runrecord import RunRecord, RunUse
+from makfs.wire.runs import ENDED, LOST, RESTARTING, RUNNING, RUNS_DIR, RunEnding, RunPlan, Turn
 from makfsd import groups, pausing, processes
 from makfsd.counting import Counting
 from makfsd.groups import Groups

@@ -5,7 +5,8 @@ from contextlib import AbstractContextManager
 from typing import Protocol, assert_never
 
 from makfs.wire import verbs
-from makfs.wire.runs import RunPlan, RunRecord, RunUse
+from makfs.wire.runrecord import RunRecord, RunUse
+from makfs.wire.runs import RunPlan
 
 
 class RunsApi(Protocol):

@@ -12,7 +12,8 @@ from makfs.runs.limits import Limits, unenforced
 from makfs.runs.restarts import parse_policy
 from makfs.wire import verbs
 from makfs.wire.place import STATE_DIR, mount_of, parse_mounts
-from makfs.wire.runs import HOMES_DIR, RunPlan, RunRecord, Turn
+from makfs.wire.runrecord import RunRecord
+from makfs.wire.runs import HOMES_DIR, RunPlan, Turn
 from makfsd.groups import Groups, Made
 from makfsd.runfiles import RunFiles
 

@@ -14,7 +14,7 @@ from makfs.engine.api import KernelApi
 from makfs.errors import MakfsError
 from makfs.ids import AgentId
 from makfs.runs.budgets import Budget, Step, with_given
-from makfs.wire.runs import RunRecord
+from makfs.wire.runrecord import RunRecord
 from makfsd.judging import Verdict, judge, needs_judging
 from makfsd.runfiles import RunFiles
 

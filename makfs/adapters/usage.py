@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from makfs.adapters.table import Adapter, Rule
+from makfs.adapters.tokens import Usage
 
 MAX_LINE_BYTES: Final = 1 << 22
 MAX_TEXT_BYTES: Final = 10_000  # of a line that a regular expression is tried on
@@ -20,29 +21,6 @@ MAX_ANSWER: Final = 4000  # characters kept
 MAX_PARTS: Final = 100_000
 _MOST = 1 << 53  # larger numbers are not exact in JSON
 _UNITS = {"k": 1e3, "K": 1e3, "m": 1e6, "M": 1e6}
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """Tokens."""
-
-    input_tokens: int = 0  # sent, those read from a cache too
-    output_tokens: int = 0  # received
-    cached_tokens: int = 0  # of those sent, read from a cache
-    cost_usd: float = 0.0  # as the program says; 0 where it says nothing
-
-    @property
-    def tokens(self) -> int:
-        """Return what a budget of tokens counts."""
-        return self.input_tokens + self.output_tokens
-
-    def __add__(self, other: "Usage") -> "Usage":
-        return Usage(
-            self.input_tokens + other.input_tokens,
-            self.output_tokens + other.output_tokens,
-            self.cached_tokens + other.cached_tokens,
-            self.cost_usd + other.cost_usd,
-        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,6 @@ AD1  Without --cli a program has an adapter by its name, if PATH or an absolute 
 AD2  What an agent can write does not say how a program is started: none comes from the repository's file.
 """
 
-import difflib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -139,6 +138,8 @@ def _named(name: str, own: "Mapping[str, Table]") -> "Adapter":
     adapter = adapter_of(name, own)
     if adapter is not None:
         return adapter
+    import difflib
+
     known = names(own)
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}."

@@ -9,7 +9,8 @@ from makfs.cli.common import found, json_option, print_json, print_lines
 
 if TYPE_CHECKING:
     from makfs.cli.client import Client
-    from makfs.wire.runs import RunRecord
+    from makfs.wire.runrecord import RunRecord
+    from makfs.wire.runs import RunKept
 
 CHUNK_BYTES = 1 << 20
 
@@ -34,7 +35,8 @@ def artifacts(
     from makfs.cli.client import Client
     from makfs.errors import NotFound
     from makfs.wire.place import STATE_DIR
-    from makfs.wire.runs import RUNS_DIR, RunRecord
+    from makfs.wire.runrecord import RunRecord
+    from makfs.wire.runs import RUNS_DIR
     from makfs.wire.runverbs import ShowRun
 
     place = found(context)
@@ -63,17 +65,18 @@ def artifacts(
         print_lines(table(("NAME", "SIZE"), rows, right=(1,)))
 
 
-def keep_diff(daemon: "Client", record: "RunRecord", folder: str) -> None:
+def keep_diff(daemon: "Client", record: "RunRecord | RunKept", folder: str) -> None:
     """Write what a run changed into its folder, once; a full disk, or history cut since, leaves it out."""
     import contextlib
 
-    from makfs.cli.rundiff import lines_of
     from makfs.errors import MakfsError
     from makfs.wire.runs import DIFF_NAME
 
     path = os.path.join(folder, DIFF_NAME)
     if not record.commits or os.path.exists(path):
         return
+    from makfs.cli.rundiff import lines_of
+
     with contextlib.suppress(OSError, MakfsError):
         new = f"{path}.{os.getpid()}.new"
         fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)

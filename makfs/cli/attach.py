@@ -41,7 +41,8 @@ def attach(context: click.Context, number: int, no_stdin: bool, keys: str) -> in
     from makfs.cli.client import Client
     from makfs.errors import Busy, MakfsError
     from makfs.wire.place import STATE_DIR
-    from makfs.wire.runs import ATTACH_NAME, RUNS_DIR, TERMINAL_NAME, RunRecord
+    from makfs.wire.runrecord import RunRecord
+    from makfs.wire.runs import ATTACH_NAME, RUNS_DIR, TERMINAL_NAME
     from makfs.wire.runverbs import ShowRun
 
     leave = parse_keys(context, keys)

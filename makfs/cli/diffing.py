@@ -72,7 +72,7 @@ def diff(
 
 def _of_run(daemon: "Client", number: int) -> "Iterator[str | bytes]":
     from makfs.cli.rundiff import lines_of
-    from makfs.wire.runs import RunRecord
+    from makfs.wire.runrecord import RunRecord
     from makfs.wire.runverbs import ShowRun
 
     yield from lines_of(daemon, daemon.get(ShowRun(number), RunRecord))

@@ -6,7 +6,6 @@ F1  From the current directory, or the one given with -C, upwards: a makfs mount
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from makfs.errors import BadName, NotFound
@@ -30,7 +29,8 @@ class Found:
 
 def read_mounts() -> tuple[Mount, ...]:
     """Return this process's mounts."""
-    return parse_mounts(Path("/proc/self/mountinfo").read_bytes())
+    with open("/proc/self/mountinfo", "rb") as file:
+        return parse_mounts(file.read())
 
 
 def find(hint: str | None, mounts: tuple[Mount, ...] | None = None) -> Found:

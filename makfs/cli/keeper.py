@@ -14,17 +14,20 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from makfs.adapters.table import Adapter
 from makfs.cli import leftovers
 from makfs.cli.door import Door, Feed
 from makfs.cli.keeperlog import Log, Transcript, write_all
 from makfs.cli.keeping_live import Live
-from makfs.cli.metering import Metering
 from makfs.cli.window import Window, take_terminal
 from makfs.runs.restarts import Ended, Next, Policy, Told, When, decide
 from makfs.wire.attaching import END, ERR, IN, OUT, SIGNAL, SIZE
 from makfs.wire.runs import TERMINAL_NAME
+
+if TYPE_CHECKING:
+    from makfs.adapters.table import Adapter
+    from makfs.cli.metering import Metering
 
 CHUNK_BYTES = 1 << 16
 LEFT_S = 1.0  # for output that was written before the end
@@ -53,7 +56,7 @@ class Job:
     groups: tuple[str, ...] = ()  # control groups to enter
     interactive: bool = False  # quiet, and its input stays open for those who attach
     input_fd: int = -1  # what it reads from its beginning, instead of the caller's input
-    adapter: Adapter | None = None  # by which its output is read
+    adapter: "Adapter | None" = None  # by which its output is read
     secrets: tuple[str, ...] = ()  # values not to be recorded
 
 
@@ -86,7 +89,7 @@ class Keeper:
             os.path.join(job.folder, "stderr"), job.log_bytes, err, lambda data: self._door.offer(ERR, data)
         )
         self._window = Window(callers=job.terminal and not job.quiet)
-        self._metering = Metering(job.adapter, job.secrets, self._live, job.folder) if job.adapter else None
+        self._metering = _metering(job, self._live)
         self._leader = 0
         self._ever_led = False
         self._device = _device(job.view)  # of the view that the program is in
@@ -377,6 +380,15 @@ class Keeper:
 
 def _noted(_number: int, _frame: object) -> None:
     """Do nothing: the signal's number is in the wake-up pipe."""
+
+
+def _metering(job: Job, live: Live) -> "Metering | None":
+    """Return what reads the output, if there is an adapter that says how."""
+    if job.adapter is None:
+        return None
+    from makfs.cli.metering import Metering
+
+    return Metering(job.adapter, job.secrets, live, job.folder)
 
 
 def _device(view: str) -> int:

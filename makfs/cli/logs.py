@@ -32,7 +32,8 @@ def logs(context: click.Context, number: int, follow: bool, tail: int | None, si
     """
     from makfs.cli.client import Client
     from makfs.wire.place import STATE_DIR
-    from makfs.wire.runs import RUNS_DIR, RunRecord
+    from makfs.wire.runrecord import RunRecord
+    from makfs.wire.runs import RUNS_DIR
     from makfs.wire.runverbs import ShowRun, WaitRun
 
     since_ns = None if since is None else moment_ns(since)

@@ -4,6 +4,7 @@ Start-up counts: nothing here or in a command's module may import trio, libcst, 
 and whatever costs more than a millisecond is imported inside the function that needs it.
 """
 
+import gc
 import importlib
 import os
 import sys
@@ -73,6 +74,8 @@ COMMANDS = {
     "completion": "completion:completion",
 }
 
+OBJECTS = 50_000  # made before garbage is looked for; a command makes some 20 000, and no garbage
+
 EPILOG = """\b
 Exit codes:
   0  done
@@ -124,7 +127,10 @@ def command(context: click.Context, repo: str | None) -> None:
 
 def main() -> NoReturn:
     """Entry point of `makfs`. Errors are one sentence on stderr."""
-    sys.exit(run(sys.argv[1:]))
+    gc.set_threshold(OBJECTS)
+    code = run(sys.argv[1:])
+    gc.freeze()  # what is there goes with the process: nobody need look for garbage in it
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:

@@ -9,7 +9,8 @@ import os
 from collections.abc import Sequence
 
 from makfs.adapters.table import Adapter
-from makfs.adapters.usage import Meter, Usage
+from makfs.adapters.tokens import Usage
+from makfs.adapters.usage import Meter
 from makfs.cli.confine import MASK
 from makfs.cli.keeping_live import Live
 from makfs.wire.runs import ANSWER_NAME

@@ -4,7 +4,8 @@ import shlex
 from collections.abc import Iterable, Sequence
 
 from makfs.cli.text import ELLIPSIS, duration, size, table
-from makfs.wire.runs import RESTARTING, RunProcess, RunRecord
+from makfs.wire.runrecord import RunProcess, RunRecord
+from makfs.wire.runs import RESTARTING
 
 MOST_COMMAND = 40
 HEAD = ("RUN", "COMMAND", "STATUS", "FOR", "ACTIVE", "COMMITS", "REFUSED")

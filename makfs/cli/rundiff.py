@@ -8,17 +8,18 @@ import click
 if TYPE_CHECKING:
     from makfs.cli.client import Client
     from makfs.store.model import CommitDetail, NodeEdit
-    from makfs.wire.runs import RunRecord
+    from makfs.wire.runrecord import RunRecord
+    from makfs.wire.runs import RunKept
 
 PAGE = 500
 
 
-def lines_of(daemon: "Client", record: "RunRecord") -> Iterator[str]:
+def lines_of(daemon: "Client", record: "RunRecord | RunKept") -> Iterator[str]:
     """Return the difference as lines; none if nothing was changed, or changed back."""
     yield from render(details(daemon, record))
 
 
-def details(daemon: "Client", record: "RunRecord") -> "Iterator[CommitDetail]":
+def details(daemon: "Client", record: "RunRecord | RunKept") -> "Iterator[CommitDetail]":
     """Return the commits of a run, oldest first."""
     from makfs.store.model import Commit, CommitDetail
     from makfs.wire.values import from_json

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from makfs.cli.adapting import Start
     from makfs.cli.client import Client
     from makfs.cli.keeper import Job
+    from makfs.wire.runbegin import RunBegin
     from makfs.wire.runs import RunPlan
-    from makfs.wire.runverbs import RunBegin
 
 EPILOG = """\b
 Examples:
@@ -148,8 +148,8 @@ def run(
     from makfs.cli.confine import SYSTEM, mask, served
     from makfs.cli.find import resource_or_address
     from makfs.cli.supervising import care_of, say_unenforced
+    from makfs.wire.runbegin import RunBegin
     from makfs.wire.runs import RunPlan
-    from makfs.wire.runverbs import RunBegin
 
     if print_guide:
         click.echo(GUIDE, nl=False)
@@ -211,11 +211,10 @@ def _given(context: click.Context, variables: "Sequence[str]") -> dict[str, str]
 
 
 def _need_bwrap() -> None:
-    import shutil
-
+    from makfs.cli.confine import bwrap
     from makfs.errors import MakfsError
 
-    if shutil.which("bwrap") is None:
+    if bwrap() is None:
         raise MakfsError(
             "There is no bwrap to confine it with: install the package bubblewrap, or say --no-confine."
         )
@@ -247,7 +246,7 @@ def _keep(
     from makfs.cli.exits import EXIT_COMMAND_FAILED, CommandFailed
     from makfs.cli.keeper import Keeper
     from makfs.errors import MakfsError
-    from makfs.wire.runverbs import RunStarted
+    from makfs.wire.runbegin import RunStarted
 
     confine.check_view(plan)
     is_connected, quiet = True, how.quiet
@@ -278,11 +277,11 @@ def _keep(
 def _tell_end(daemon: "Client", plan: "RunPlan") -> None:
     from makfs.cli.artifacts import keep_diff
     from makfs.errors import MakfsError
-    from makfs.wire.runs import RunRecord
-    from makfs.wire.runverbs import RunEnd
+    from makfs.wire.runbegin import RunEnd
+    from makfs.wire.runs import RunKept
 
     try:
-        record = daemon.get(RunEnd(plan.number), RunRecord)
+        record = daemon.get(RunEnd(plan.number), RunKept)
     except MakfsError:
         note(f"makfsd ended before it recorded run {plan.number}; the next one will.")
         return
@@ -373,13 +372,13 @@ def _memory_file(data: bytes) -> int:
 
 def _sealed() -> int:
     """Take abstract sockets from this process and its run; return the filter of calls, or -1."""
-    import shutil
     import stat
 
     from makfs.cli import seal
+    from makfs.cli.confine import bwrap
 
-    bwrap = shutil.which("bwrap")
-    if bwrap is not None and not os.stat(bwrap).st_mode & stat.S_ISUID:
+    program = bwrap()
+    if program is not None and not os.stat(program).st_mode & stat.S_ISUID:
         seal.close_abstract_sockets()
     rules = seal.key_filter(os.uname().machine)
     return _memory_file(rules) if rules else -1

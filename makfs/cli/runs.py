@@ -24,7 +24,7 @@ def ps(context: click.Context, is_all: bool, quiet: bool, as_json: bool) -> None
     import time
 
     from makfs.cli.psview import render
-    from makfs.wire.runs import RunRecord
+    from makfs.wire.runrecord import RunRecord
     from makfs.wire.runverbs import Runs
     from makfs.wire.values import from_json
 
@@ -63,7 +63,7 @@ def stop(context: click.Context, numbers: tuple[int, ...], time_s: float) -> Non
     """
     import signal
 
-    from makfs.wire.runs import RunRecord
+    from makfs.wire.runrecord import RunRecord
     from makfs.wire.runverbs import SignalRun, StopRun, WaitRun
 
     with client(context) as daemon:
@@ -110,7 +110,7 @@ def _signal(context: click.Context, name: str) -> int:
 @click.pass_context
 def wait(context: click.Context, numbers: tuple[int, ...]) -> None:
     """Wait until each run NUMBER is over; print their exit codes, `lost` where nobody saw the end."""
-    from makfs.wire.runs import RunRecord
+    from makfs.wire.runrecord import RunRecord
     from makfs.wire.runverbs import WaitRun
 
     with client(context) as daemon:

@@ -9,7 +9,7 @@ from makfs.cli.common import Seconds, client, json_option, print_json, print_lin
 
 if TYPE_CHECKING:
     from makfs.cli.client import Client
-    from makfs.wire.runs import RunRecord, RunUse
+    from makfs.wire.runrecord import RunRecord, RunUse
 
 STOP_S = 10.0
 LOOK_S = 0.1
@@ -66,7 +66,7 @@ def restart(context: click.Context, numbers: tuple[int, ...], time_s: float) -> 
     import signal
     import time
 
-    from makfs.wire.runs import RunRecord
+    from makfs.wire.runrecord import RunRecord
     from makfs.wire.runverbs import ShowRun, SignalRun, StopRun
 
     with client(context) as daemon:
@@ -87,7 +87,7 @@ def restart(context: click.Context, numbers: tuple[int, ...], time_s: float) -> 
 
 def _going(daemon: "Client", number: int) -> "RunRecord":
     from makfs.cli.exits import Told
-    from makfs.wire.runs import RunRecord
+    from makfs.wire.runrecord import RunRecord
     from makfs.wire.runverbs import ShowRun
 
     record = daemon.get(ShowRun(number), RunRecord)
@@ -118,7 +118,7 @@ def stats(context: click.Context, numbers: tuple[int, ...], follow: bool, as_jso
     """
     import time
 
-    from makfs.wire.runs import RunUse
+    from makfs.wire.runrecord import RunUse
     from makfs.wire.runverbs import MeasureRuns
     from makfs.wire.values import from_json
 

@@ -56,18 +56,26 @@ def care_of(
 ) -> "Care":
     """Return what the options say. Raises click.UsageError."""
     from makfs.errors import BadName
-    from makfs.runs.budgets import Budget, with_given
     from makfs.runs.limits import Limits, parse_size
     from makfs.runs.restarts import parse_policy
     from makfs.wire.runs import Care
 
     try:
         parse_policy(restart)
-        with_given(Budget(), budget)
+        _check_budget(budget)
         limits = Limits(0 if memory is None else parse_size(memory), cpus or 0.0, pids or 0)
     except BadName as error:
         raise click.UsageError(str(error), context) from None
     return Care(restart, timeout or 0.0, idle_timeout or 0.0, limits, budget)
+
+
+def _check_budget(words: tuple[str, ...]) -> None:
+    """Raise BadName for what is no budget."""
+    if not words:
+        return
+    from makfs.runs.budgets import Budget, with_given
+
+    with_given(Budget(), words)
 
 
 def say_unenforced(plan: "RunPlan") -> None:

@@ -72,6 +72,8 @@ Message = Request | Reply | Failure | Progress
 
 @dataclass(frozen=True, slots=True)
 class _Error:
+    """How a failure travels."""
+
     type: str
     sentence: str
     errno: int
@@ -79,6 +81,8 @@ class _Error:
 
 @dataclass(frozen=True, slots=True)
 class _Step:
+    """How progress travels."""
+
     what: str
     done: int
     total: int

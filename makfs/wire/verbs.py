@@ -10,7 +10,16 @@ from typing import ClassVar, get_args
 
 from makfs.wire.frames import Request
 from makfs.wire.mailverbs import OfMail
-from makfs.wire.runverbs import (  # for all who know verbs by one name
+from makfs.wire.runbegin import (  # for all who know verbs by one name
+    RunBegin as RunBegin,
+)
+from makfs.wire.runbegin import (
+    RunEnd as RunEnd,
+)
+from makfs.wire.runbegin import (
+    RunStarted as RunStarted,
+)
+from makfs.wire.runverbs import (
     MeasureRuns as MeasureRuns,
 )
 from makfs.wire.runverbs import (
@@ -20,16 +29,7 @@ from makfs.wire.runverbs import (
     RemoveRun as RemoveRun,
 )
 from makfs.wire.runverbs import (
-    RunBegin as RunBegin,
-)
-from makfs.wire.runverbs import (
-    RunEnd as RunEnd,
-)
-from makfs.wire.runverbs import (
     Runs as Runs,
-)
-from makfs.wire.runverbs import (
-    RunStarted as RunStarted,
 )
 from makfs.wire.runverbs import (
     ShowRun as ShowRun,

@@ -14,6 +14,11 @@ from tests.mount.runs import LOG_BYTES, PYTHON, SECRET, Place, alive, line_of, p
 
 pytestmark = pytest.mark.mount
 SOON_S = 2.0  # in which what a killed run held must be free
+UNNEEDED = {
+    "difflib", "pathlib", "shutil", "tomllib", "makfs.adapters.table", "makfs.adapters.usage", "makfs.config",
+    "makfs.cli.metering", "makfs.engine", "makfs.runs.budgets", "makfs.settings", "makfs.store",
+    "makfs.wire.runrecord", "makfs.wire.runverbs", "makfs.wire.verbs",
+}  # fmt: skip
 STUBBORN = "trap '' TERM; echo up; while :; do sleep 0.1; done"
 
 
@@ -47,6 +52,16 @@ def test_exit_code_is_the_programs(script: str, wanted: int, options: list[str],
     record = desk.newest()
     assert (record["status"], record["exit_code"]) == ("ended", wanted)
     assert record["signal"] == (signal.Signals(wanted - 128).name if wanted > 128 else "")
+
+
+def test_plain_program_starts_without_what_only_others_need(
+    desk: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")
+    code, _, err = desk.run("true")
+    loaded = {line.rpartition("|")[2].strip() for line in err.splitlines()}
+    assert (code, loaded & UNNEEDED) == (0, set())
+    assert "makfs.cli.keeper" in loaded
 
 
 def test_missing_program_is_127_and_one_that_cannot_run_126(desk: Place) -> None:

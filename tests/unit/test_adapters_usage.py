@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 import makfs.adapters
 from makfs.adapters import usage
 from makfs.adapters.table import Adapter, read
-from makfs.adapters.usage import Meter, Reading, Usage, usage_of
+from makfs.adapters.tokens import Usage
+from makfs.adapters.usage import Meter, Reading, usage_of
 
 FOLDER = Path(makfs.adapters.__file__).parent
 

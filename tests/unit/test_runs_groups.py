@@ -8,7 +8,8 @@ import pytest
 from makfsd import pausing, processes
 from makfsd.groups import Groups, Hierarchy, hierarchies
 
-from makfs.wire.runs import RUNNING, RunRecord
+from makfs.wire.runrecord import RunRecord
+from makfs.wire.runs import RUNNING
 
 MOUNTS = b"""\
 31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw,mode=755
