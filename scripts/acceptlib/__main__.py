@@ -12,11 +12,14 @@ import time
 from pathlib import Path
 from typing import NoReturn
 
+from acceptlib.crewjudge import crew
 from acceptlib.page import Circumstances, page, section, sections_of, speed_section
 from acceptlib.verdict import Bound, Figure, verdict
-from acceptlib.yardsticks import YARDSTICKS, Asked, Silent
+from acceptlib.yardsticks import YARDSTICKS as BROUGHT
+from acceptlib.yardsticks import Asked, Silent
 
 ROOT = Path(__file__).resolve().parents[2]
+YARDSTICKS = {**BROUGHT, "crew": crew}  # which brings its own agents
 
 EPILOG = """\
 DIR of --tools holds storm.py, fsdiff.py, crashtest.py, workloads.sh and replay.py; DIR of --data holds
@@ -27,6 +30,7 @@ The exit code is 0 if every bound is kept, 1 if one is missed, 2 if something co
   scripts/acceptance --tools DIR --data DIR                            all, in full: hours
   scripts/acceptance --tools DIR --data DIR --quick                    all, a little of each: minutes
   scripts/acceptance --tools DIR --only storm,crashtest --out docs/results.md
+  scripts/acceptance --only crew --quick                               needs no DIR: agents under `makfs run`
 """
 
 
@@ -56,7 +60,7 @@ def arguments() -> argparse.Namespace:
     unknown = set(asked.only) - set(YARDSTICKS)
     if unknown:
         parser.error(f"--only: no yardstick {', '.join(sorted(unknown))}; there are {', '.join(YARDSTICKS)}")
-    if asked.only and asked.tools is None:
+    if set(asked.only) & set(BROUGHT) and asked.tools is None:
         parser.error("--tools is needed: where the yardsticks are")
     if "replay" in asked.only and asked.data is None:
         parser.error("--data is needed for replay: where the merges are")

@@ -44,6 +44,13 @@ ABOUT = {
         "accepted, and something else. For comparison, git's own line merge on the same cases. Most "
         "cases were drawn at random; the others were added because they are hard."
     ),
+    "crew": (
+        "Agents at work under `makfs run`, all at once: each edits its own function in a file of its own "
+        "and in one that all share, with sed -i, an overwrite or cp, and appends to a list, and builds and "
+        "tests after each edit; tests take turns. Then the same while programs, the first process of their "
+        "confinement, `makfs run` itself and makfsd are killed with SIGKILL at random. Who is killed is "
+        "begun again, half of them by makfs (`--restart`), and must finish; what it held must be free in 2 s."
+    ),
     "speed": (
         "CPU time of the client and the daemon together; every factor is to the native directory in the "
         "same run. Times are of this machine."

@@ -27,6 +27,11 @@ class Place:
         return self.work / "repo"
 
     @property
+    def config(self) -> Path:
+        """Return settings that are read instead of the repository's own, if they are there."""
+        return self.work / "makfs.conf"
+
+    @property
     def mountpoint(self) -> Path:
         return self.work / "mnt"
 
@@ -42,6 +47,7 @@ class Place:
             str(self.repo),
             str(self.mountpoint),
             f"--on-write={self.on_write}",
+            *([f"--config={self.config}"] if self.config.exists() else []),
             *(f"--agent={name}" for name in agents),
         ]
 
