@@ -13,11 +13,11 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchlib import commits, history, locks, memory, past, reading, starting, store, trees, waiting
+from benchlib import commits, history, locks, memory, past, reading, running, starting, store, trees, waiting
 from benchlib.machine import Failed, Makfs
 from benchlib.report import Row, table
 
-SECTIONS = ("locks", "history", "store", "start", "read", "turns", "waits", "commit", "memory", "past")
+SECTIONS = ("locks", "history", "store", "start", "run", "read", "turns", "waits", "commit", "memory", "past")
 AGENTS = 1000  # that contend for locks
 _HERE = Path(__file__).resolve().parent.parent
 
@@ -60,6 +60,7 @@ def arguments() -> argparse.Namespace:
         help="sizes of files edited (200 5000)",
     )
     parser.add_argument("--readers", type=int, default=2, metavar="N", help="during commits (%(default)s)")
+    parser.add_argument("--runs", type=int, default=50, metavar="N", help="that idle (%(default)s)")
     parser.add_argument("--views", type=int, default=4, metavar="N", help="for the memory (%(default)s)")
     parser.add_argument(
         "--commits", type=int, default=1000, metavar="N", help="of the journal that is exported (%(default)s)"
@@ -77,13 +78,8 @@ def arguments() -> argparse.Namespace:
 
 
 def run(asked: argparse.Namespace, work: Path) -> Iterator[Row]:
-    """Make the copies and yield what the sections find. Locks, history, store need none: made up."""
-    if "locks" in asked.only:
-        yield from locks.measure(asked.rounds, AGENTS, asked.seed)
-    if "history" in asked.only:
-        yield from history.measure(work, shlex.split(asked.makfs), asked.rounds)
-    if "store" in asked.only:
-        yield from store.measure(work, asked.seed)
+    """Make the copies and yield what the sections find."""
+    yield from _made_up(asked, work)
     if set(asked.only) <= {"locks", "history", "store"}:
         return
     repo, native, bound, listing = work / "repo", work / "native", work / "bound", work / "files"
@@ -96,6 +92,8 @@ def run(asked: argparse.Namespace, work: Path) -> Iterator[Row]:
     makfs.run("--version")  # installs what is missing; not a part of any figure
     if "start" in asked.only:
         yield from starting.measure(makfs, max(1, asked.rounds // 2))
+    if "run" in asked.only:
+        yield from running.measure(makfs, asked.rounds, asked.runs)
     if "read" in asked.only:
         yield from reading.measure(makfs, native, bound, listing, asked.rounds)
     if "turns" in asked.only:
@@ -108,6 +106,16 @@ def run(asked: argparse.Namespace, work: Path) -> Iterator[Row]:
         yield from memory.measure(makfs, listing, asked.views)
     if "past" in asked.only:
         yield from past.measure(makfs, asked.rounds, asked.commits, asked.seed)
+
+
+def _made_up(asked: argparse.Namespace, work: Path) -> Iterator[Row]:
+    """Yield what the sections find that need no copies."""
+    if "locks" in asked.only:
+        yield from locks.measure(asked.rounds, AGENTS, asked.seed)
+    if "history" in asked.only:
+        yield from history.measure(work, shlex.split(asked.makfs), asked.rounds)
+    if "store" in asked.only:
+        yield from store.measure(work, asked.seed)
 
 
 def main() -> int:

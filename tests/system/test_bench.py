@@ -52,6 +52,26 @@ def test_bench_measures_mounts_commits_and_memory_of_a_tree_it_makes_itself(tmp_
 
 
 @pytest.mark.mount
+def test_bench_measures_the_start_of_a_program_and_idle_runs(tmp_path: Path) -> None:
+    file = tmp_path / "out.json"
+    sizes = ("--files=3", "--rounds=2", "--runs=2")
+    done = bench(*sizes, "--only", "run", "--makfs", MAKFS, "--work", tmp_path / "work", "--json", file)
+    assert done.returncode == 0, done.stderr
+    found = results(file)
+    whole, over = found["`true` in a view: median"], found["what that is over the bare command: median"]
+    assert whole["makfs"] >= found["`true` in a view: least"]["makfs"] > whole["native"] > 0
+    assert whole["makfs"] > over["makfs"] > 0
+    assert over["goal"] == 150
+    assert found["CPU of `true` in a view: median"]["makfs"] > 0
+    assert (
+        found["the daemon with 2 idle runs in them"]["makfs"]
+        > found["the keeper of an idle run: median"]["makfs"]
+        > 1
+    )
+    assert not list((tmp_path / "work").iterdir()), "it cleans up"
+
+
+@pytest.mark.mount
 def test_bench_compares_reading_with_the_native_directory(tmp_path: Path) -> None:
     file = tmp_path / "out.json"
     done = bench(
