@@ -176,7 +176,10 @@ class Data:
         handle.check_accepted()
         staging = self._stage(handle, start=offset == 0)
         staging.refusal = None
-        staging.write(staging.size if handle.append else offset, data)
+        if handle.append:
+            staging.append(data)
+        else:
+            staging.write(offset, data)
         return len(data)
 
     def foresee(self, handle: TrackedHandle, effects: Effects) -> None:
@@ -371,7 +374,8 @@ class Data:
         except StoreFull as error:
             raise OSError(errno.ENOSPC, str(error), path) from error
         self._committed(inode, staging)
-        if landed is None or landed.merged or staging.patched:
+        at_the_end = edit is not None and edit.base != staging.base
+        if landed is None or landed.merged or staging.patched or at_the_end:
             self._tell_writer(inode, edit, before, landed, effects)
         elif staging.told and before.st_mtime_ns != self.core.mtime_ns(path):
             effects.attributes.append(inode.ino)
@@ -393,8 +397,9 @@ class Data:
 
     def _edit(self, view: View, path: str, staging: Staging) -> Edit:
         like = MadeStat(stat.S_IFREG | staging.mode, st_uid=staging.uid, st_gid=staging.gid)
+        data, base = self._at_the_end(path, staging) or (staging.content(), staging.base)
         return Edit(
-            view, path, staging.content(), staging.base, staging.writer, staging.mtime_ns,
+            view, path, data, base, staging.writer, staging.mtime_ns,
             times_set=staging.times_set, atime_ns=staging.atime_ns, new=staging.new,
             like=like if staging.new else None, tells_itself=True,
         )  # fmt: skip
@@ -410,3 +415,11 @@ class Data:
         inode.view.active()
         if was_new:
             inode.made_now()
+
+    def _at_the_end(self, path: str, staging: Staging) -> tuple[bytes, Belief] | None:
+        """Return what an append makes of a head that others have changed since it was staged (S3)."""
+        file = self.core.file(path)
+        if staging.appended is None or file.version == staging.base or file.deleted_by:
+            return None
+        head = self.core.belief_text(file, file.version)
+        return None if head is None else (head + staging.content()[staging.appended :], file.version)

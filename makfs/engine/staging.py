@@ -2,6 +2,7 @@
 
 S1  A staging's bytes are what its writer believes the file to be; nobody else sees them before the commit.
 S2  `base` names the version that the writer had read; the commit merges (base -> bytes) onto the head.
+S3  What was only appended (O_APPEND) goes to the end of the head, whatever that is when it is committed.
 """
 
 import os
@@ -24,6 +25,7 @@ class Staging:
         "_folder",
         "_large_bytes",
         "_size",
+        "appended",
         "atime_ns",
         "base",
         "done",
@@ -51,6 +53,7 @@ class Staging:
         self._folder = folder
         self._large_bytes = large_bytes
         self.base = base
+        self.appended: int | None = None  # from here on it was appended, and nothing else was done (S3)
         self.writer = writer
         self.new = False  # the path does not exist at head: a file being made
         self.mode = 0o644  # of a new file
@@ -111,7 +114,14 @@ class Staging:
             self._size = len(self._data)
         self.wrote = True
         self.held_up = False
+        self.appended = None
         self._moved()
+
+    def append(self, data: bytes) -> None:
+        """Put `data` at the end (S3)."""
+        at = self.appended if self.dirty else self._size
+        self.write(self._size, data)
+        self.appended = at
 
     def truncate(self, size: int) -> None:
         """Cut to `size` bytes, or extend with zeros."""
@@ -124,6 +134,7 @@ class Staging:
         else:
             self._data.extend(bytes(size - self._size))
         self._size = size
+        self.appended = None
         self.touched = True
         self._moved()
 

@@ -138,6 +138,39 @@ def test_both_append_at_the_end_and_both_are_kept(served: Mounted, greet: str, h
     assert (served.alice / greet).read_bytes() == (served.bob / greet).read_bytes() == seen
 
 
+def test_appends_of_lines_that_meet_are_both_kept_and_seen(served: Mounted, greet: str, hand: Hands) -> None:
+    alice, bob, third, log = hand(), hand(), hand(), greet.replace("greet.py", "log.txt")
+    alice.write(served.alice / log, b"first\n")
+    fds = [each.open(top / log, os.O_WRONLY | os.O_APPEND) for each, top in
+           ((alice, served.alice), (bob, served.bob))]  # fmt: skip
+    for number in (b"1", b"2"):  # the second time with handles that have committed before
+        for each, fd, name in ((alice, fds[0], b"alice "), (bob, fds[1], b"bob ")):
+            each.do("write", fd, name)
+            each.do("write", fd, number + b"\n")
+        bob.do("fsync", fds[1])
+        assert third.read(served.alice / log).endswith(b"alice " + number + b"\n")  # the kernel keeps it
+        alice.do("fsync", fds[0])
+    alice.do("close", fds[0])
+    bob.do("close", fds[1])
+    wanted = b"first\nbob 1\nalice 1\nbob 2\nalice 2\n"
+    assert [(top / log).read_bytes() for top in (served.repo, served.alice, served.bob)] == [wanted] * 3
+
+
+def test_append_after_another_write_of_its_own_is_merged_with_what_it_read(
+    served: Mounted, greet: str, hand: Hands
+) -> None:
+    alice, bob, log = hand(), hand(), greet.replace("greet.py", "log.txt")
+    alice.write(served.alice / log, b"one\ntwo\nthree\nfour\n")
+    fd = alice.open(served.alice / log, os.O_RDWR)
+    end = alice.open(served.alice / log, os.O_WRONLY | os.O_APPEND)
+    alice.do("pwrite", fd, b"ONE", 0)
+    alice.do("write", end, b"five\n")
+    bob.write(served.bob / log, bob.read(served.bob / log).replace(b"three", b"THREE"))
+    alice.do("close", end)
+    alice.do("close", fd)
+    assert (served.repo / log).read_bytes() == b"ONE\ntwo\nTHREE\nfour\nfive\n"
+
+
 def test_both_add_an_import_and_both_are_kept(served: Mounted, greet: str, hand: Hands) -> None:
     alice, bob = hand(), hand()
     text = alice.read(served.alice / greet)
