@@ -14,6 +14,7 @@ from acceptlib.verdict import Bound, Figure
 from acceptlib.yardsticks import Asked, checked
 
 LIST = "list.txt"
+TAKEN_IN = "makfs"  # what a killed tool left beside a file is committed 1 s later, perhaps after the run
 
 
 def crew(asked: Asked) -> Iterator[Figure]:
@@ -75,6 +76,8 @@ class Judging:
         yield Figure("crew", size.title, "writes accepted", accepted)
         yield Figure("crew", size.title, "tests", len(self._turns()), self._least_tests(), Bound.LEAST)
         yield Figure("crew", size.title, "commits", len(self._log))
+        taken_in = sum(commit["program"] == TAKEN_IN for commit in self._log)
+        yield Figure("crew", size.title, "of these, files that killed tools left behind", taken_in)
         yield Figure("crew", size.title, "writes refused, and done again", self._refused())
         yield Figure("crew", size.title, "runs", len(self._records))
         yield from self._blows()
@@ -182,7 +185,9 @@ class Judging:
 
     def _unrecorded(self) -> Iterator[str]:
         for commit in self._log:
-            if not any(self._is_of(commit, record) for record in self._records):
+            if commit["program"] != TAKEN_IN and not any(
+                self._is_of(commit, record) for record in self._records
+            ):
                 yield f"commit {commit['seq']} of {commit['agent']}"
 
 
