@@ -101,10 +101,21 @@ class Data:
         handle.cached = False
 
     def _freeze_held_up(self, handle: TrackedHandle, staging: Staging) -> None:
-        """Let who reads what another process of its view has staged keep to that: its commit may come."""
-        if handle.writable or staging.large or staging.writer.pid == self.core.procs.group(handle.tid):
+        """Let who reads what another process of its view has staged keep to one version: its commit may come.
+
+        That is what is staged, if all of it was written; the committed text, while a write itself waits.
+        """
+        inode, file, pid = handle.inode, handle.file, self.core.procs.group(handle.tid)
+        if handle.writable or staging.large or staging.writer.pid == pid:
             return
-        handle.frozen, handle.text = True, staging.content()
+        handle.frozen, handle.text = True, None
+        if staging.unfinished and not staging.new:
+            handle.belief = file.version if inode.shown is None else inode.shown.belief
+            handle.text = self._starting_text(handle, handle.belief)
+        if handle.text is None:
+            handle.text = staging.content()
+        else:
+            file.believe(inode.view.number, pid, handle.belief)
 
     def create(self, view: View, path: str, mode: int, flags: int, tid: int, maker: Maker) -> TrackedHandle:
         """Make a file that only this view sees until it is committed."""
@@ -194,7 +205,7 @@ class Data:
         try:
             self.corridor.foresee(replace(self._edit(inode.view, inode.path, staging), is_whole=False))
         except Held:
-            staging.held_up = True
+            staging.held_up = staging.unfinished = True
             raise
         except Refused as refused:
             handle.refused = refused
@@ -240,7 +251,7 @@ class Data:
         try:
             self.commit(inode, effects)
         except Held:
-            staging.held_up = True
+            staging.held_up, staging.unfinished = True, False
             raise
         except Refused as refused:
             staging.held_up = False

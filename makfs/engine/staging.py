@@ -40,6 +40,7 @@ class Staging:
         "told",
         "touched",
         "uid",
+        "unfinished",
         "until",
         "writer",
         "wrote",
@@ -70,6 +71,7 @@ class Staging:
         self.done: trio.Event | None = None  # somebody waits for the commit
         self.refusal: int | None = None  # refused at FLUSH; RELEASE decides
         self.held_up = False  # its writer waits for what others hold
+        self.unfinished = False  # and does so inside write(2): more may come
         self.until = 0.0  # monotonic; so long a commit at RELEASE waits for locks
 
     def wait_until(self, wait_s: float) -> float:
@@ -113,7 +115,7 @@ class Staging:
             self._data[offset:end] = data
             self._size = len(self._data)
         self.wrote = True
-        self.held_up = False
+        self.held_up = self.unfinished = False
         self.appended = None
         self._moved()
 

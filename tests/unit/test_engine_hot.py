@@ -1,11 +1,12 @@
 """Who opens a file that others change right now keeps to one version, whatever the kernel caches (I4)."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 
 from makfs.config import Config
 from makfs.engine.filesystem import FileSystem
@@ -27,10 +28,10 @@ class Silent:
     def entry(self, parent: int, name: bytes) -> None: ...
 
 
-@pytest.fixture
-def fs(tmp_repo: Path) -> Iterator[FileSystem]:
+@pytest.fixture(params=[OnWrite.MERGE])
+def fs(request: pytest.FixtureRequest, tmp_repo: Path) -> Iterator[FileSystem]:
     (tmp_repo / "f.py").write_bytes(OLD + b"\n")
-    config = Config(write=WriteConfig(on_write=OnWrite.MERGE))
+    config = Config(write=WriteConfig(on_write=request.param))
     kernel = Kernel.open(tmp_repo, tmp_repo.parent / "mnt", config, ["a", "b"], lambda *_: None)
     yield kernel.attach(Silent())
     kernel.close()
@@ -122,3 +123,52 @@ def test_patch_is_of_what_was_read_though_another_process_of_the_view_wrote(
 
     trio.run(story)
     assert (tmp_repo / "f.py").read_bytes() == NEW.removesuffix(b"8\n") + b"9\n"
+
+
+async def seen_while_it_waits(fs: FileSystem, writes: Callable[[], Awaitable[None]]) -> bytes:
+    """Return what another process of bob's view reads while one of them waits for alice's lease."""
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(writes)
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(nursery.child_tasks) == 1, "it waits"
+        reader = (await fs.open(find(fs, "b"), os.O_RDONLY, ALICE)).handle
+        seen = fs.read(reader, 0, 4096)
+        await fs.release(reader)
+        nursery.cancel_scope.cancel()
+    return seen
+
+
+@pytest.mark.parametrize("fs", [OnWrite.LEASE], indirect=True)
+def test_reader_sees_what_is_committed_while_a_write_of_its_view_waits(fs: FileSystem) -> None:
+    """The rest of the text is still to come: a cut one is nobody's version."""
+
+    async def patch() -> None:
+        bob = (await fs.open(find(fs, "b"), os.O_RDWR, BOB)).handle
+        text = fs.read(bob, 0, 4096)
+        at = text.index(b"1000000")
+        await fs.write(bob, at, b"77 + 1000000" + text[at + 7 : at + 30])
+
+    async def story() -> None:
+        await save(fs, NEW)
+        assert await seen_while_it_waits(fs, patch) == NEW
+
+    trio.run(story)
+
+
+@pytest.mark.parametrize("fs", [OnWrite.LEASE], indirect=True)
+def test_reader_sees_what_is_written_while_its_close_waits(fs: FileSystem) -> None:
+    """All of it is there, and may be committed at any moment."""
+    text = OLD[: OLD.index(b"def f8")].rstrip() + b"\n"
+
+    async def cut() -> None:
+        bob = (await fs.open(find(fs, "b"), os.O_WRONLY | os.O_TRUNC, BOB)).handle
+        await fs.write(bob, 0, text)
+        await fs.flush(bob)
+
+    async def story() -> None:
+        await save(fs, OLD.replace(b"return 8", b"return 88"))
+        reader = (await fs.open(find(fs, "b"), os.O_RDONLY, BOB)).handle
+        fs.read(reader, 0, 4096)
+        assert await seen_while_it_waits(fs, cut) == text
+
+    trio.run(story)
