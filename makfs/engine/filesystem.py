@@ -343,7 +343,8 @@ class FileSystem(Looking):
         """Keep processes of one view out of each other's way for a moment.
 
         A reader waits for a write that another process has just begun; a truncation waits for readers that
-        are in the middle. Both are bounded by milliseconds: after that the view behaves as ext4 does.
+        are in the middle, and so does who reads to write in place, that it may begin from the newest version.
+        All are bounded by milliseconds: after that the view behaves as ext4 does.
         """
         staging = inode.staging
         if staging is not None and not staging.new and flags & os.O_ACCMODE == os.O_RDONLY:
@@ -351,6 +352,9 @@ class FileSystem(Looking):
                 await staging.wait_done(READER_S)
         elif flags & os.O_TRUNC and inode.still_until and inode.opens:
             await inode.wait_closed(READER_S)
+        elif inode.shown is not None and flags & (os.O_ACCMODE | os.O_APPEND) == os.O_RDWR:
+            await inode.wait_closed(READER_S)
+            await self.outbox.settle(Effects(inodes=[inode]))
 
     def _regular(self, inode: Inode) -> bool:
         if inode.staging is not None or inode.path is None:

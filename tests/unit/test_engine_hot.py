@@ -172,3 +172,19 @@ def test_reader_sees_what_is_written_while_its_close_waits(fs: FileSystem) -> No
         assert await seen_while_it_waits(fs, cut) == text
 
     trio.run(story)
+
+
+def test_who_opens_to_patch_begins_from_the_newest_version_though_a_reader_kept_an_older_one(
+    fs: FileSystem,
+) -> None:
+    async def story() -> None:
+        reader = (await fs.open(find(fs, "b"), os.O_RDONLY, BOB)).handle
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(save, fs, NEW)
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.start_soon(fs.release, reader)
+            bob = (await fs.open(find(fs, "b"), os.O_RDWR, BOB)).handle
+        assert fs.read(bob, 0, 4096) == NEW
+        await fs.release(bob)
+
+    trio.run(story)
