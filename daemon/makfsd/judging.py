@@ -3,9 +3,10 @@
 J1  A run is ended for its time, or for doing nothing, once that time is over, and not before; what is paused
     does nothing and is not ended for that.
 J2  Each step of a budget is taken once (`makfs.runs.budgets`, G1).
+J3  A paused run is ended for a budget of time alone: what else it used up it can only end for after somebody
+    let it go on.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from makfs.runs.budgets import Amounts, Budget, Crossing, Step, decide
@@ -29,7 +30,12 @@ def judge(record: RunRecord, budget: Budget, now_ns: int) -> tuple[Verdict, ...]
     taken = {name: Step(step) for name, step in record.taken}
     wall_s = max(0, now_ns - record.begin_ns) / 1e9
     used = Amounts(wall_s, record.commits, record.refusals, record.tokens)
-    return tuple(_of(each) for each in decide(budget, used, taken))
+    due = decide(budget, used, taken)
+    return tuple(_of(each) for each in due if not (record.paused_ns and _waits(each)))
+
+
+def _waits(crossing: Crossing) -> bool:
+    return crossing.step is Step.STOP and crossing.name != "wall_s"
 
 
 def _late(record: RunRecord, now_ns: int) -> str:
@@ -49,9 +55,3 @@ def _of(crossing: Crossing) -> Verdict:
 def needs_judging(record: RunRecord, budget: Budget) -> bool:
     """Tell whether `judge` can ever say anything."""
     return bool(record.care.timeout_s or record.care.idle_timeout_s or budget.is_given)
-
-
-def hardest(verdicts: Iterable[Verdict]) -> Step:
-    """Return the last of the steps that are due."""
-    order = list(Step)
-    return max((each.step for each in verdicts), key=order.index, default=Step.NONE)

@@ -1,6 +1,7 @@
 """What a run may use: at which share of its budget it is warned, paused and stopped.
 
-G1  A step is taken once for each name, and each budget's steps in order: warn, pause, stop.
+G1  A step is taken once for each name, and each budget's steps in order: warn, pause, stop. A run is never
+    stopped that was not paused before, however fast it uses its budget up: somebody may want to look at it.
 G2  Below every threshold nothing is done; what has no limit crosses none.
 """
 
@@ -68,27 +69,31 @@ class Crossing:
 def decide(budget: Budget, used: Amounts, taken: Mapping[str, Step]) -> tuple[Crossing, ...]:
     """Return the thresholds crossed since `taken`: for each name the last step that was taken for it.
 
-    Of several steps of one name that are due at once only the last is returned.
+    Of several steps of one name that are due at once only the last is returned, but a pause before a stop.
     """
     found: list[Crossing] = []
     for name in NAMES:
         limit = getattr(budget.limits, name)
         amount = getattr(used, name)
-        step = _step(budget, amount, limit)
-        if ORDER.index(step) > ORDER.index(taken.get(name, Step.NONE)):
+        before = taken.get(name, Step.NONE)
+        step = _step(budget, amount, limit, before)
+        if ORDER.index(step) > ORDER.index(before):
             found.append(Crossing(name, step, amount, limit))
     return tuple(found)
 
 
-def _step(budget: Budget, amount: float, limit: float) -> Step:
+def _step(budget: Budget, amount: float, limit: float, before: Step) -> Step:
     if limit <= 0:
         return Step.NONE
     due = Step.NONE
     for step, share in (
         (Step.WARN, budget.warn_at), (Step.PAUSE, budget.pause_at), (Step.STOP, budget.stop_at),
     ):  # fmt: skip
-        if share > 0 and amount >= share * limit:
-            due = step
+        if share <= 0 or amount < share * limit:
+            continue
+        if due is Step.PAUSE and before in (Step.NONE, Step.WARN):
+            break  # the stop is due too, and waits for the pause
+        due = step
     return due
 
 

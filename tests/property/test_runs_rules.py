@@ -94,6 +94,12 @@ def test_steps_of_a_budget_come_once_and_in_order(budget: Budget, more: list[Amo
         crossed = judge_budget(budget, now, taken)
         for one in crossed:
             assert ORDER.index(one.step) > ORDER.index(taken.get(one.name, Step.NONE)), "G1"
+            pauses = budget.pause_at > 0 and one.used >= budget.pause_at * one.limit
+            if one.step is Step.STOP and pauses:
+                assert taken.get(one.name) is Step.PAUSE, "G1"
+            taken[one.name] = one.step
+        for one in judge_budget(budget, now, taken):
+            assert (taken[one.name], one.step) == (Step.PAUSE, Step.STOP), "G1"
             taken[one.name] = one.step
         assert judge_budget(budget, now, taken) == (), "G1"
         for name in NAMES:
@@ -113,8 +119,13 @@ def test_thresholds_are_crossed_when_they_are_reached() -> None:
         for used in (15, 16, 19, 20, 24, 25)
     }
     assert steps == {
-        15: [], 16: [Step.WARN], 19: [Step.WARN], 20: [Step.PAUSE], 24: [Step.PAUSE], 25: [Step.STOP],
+        15: [], 16: [Step.WARN], 19: [Step.WARN], 20: [Step.PAUSE], 24: [Step.PAUSE], 25: [Step.PAUSE],
     }, "G2"  # fmt: skip
+    paused = {"commits": Step.PAUSE}
+    assert judge_budget(budget, Amounts(commits=24), paused) == ()
+    assert [each.step for each in judge_budget(budget, Amounts(commits=25), paused)] == [Step.STOP]
+    never_pauses = Budget(Amounts(commits=20), pause_at=0)
+    assert [each.step for each in judge_budget(never_pauses, Amounts(commits=25), {})] == [Step.STOP]
 
 
 limits = st.builds(
