@@ -3,11 +3,11 @@
 from dataclasses import replace
 
 import pytest
+from makfsd.judging import Verdict, judge, needs_judging
 
 from makfs.runs.budgets import Amounts, Budget, Step
-from makfs.wire.runrecord import Care, RunRecord
-from makfs.wire.runs import RUNNING
-from makfsd.judging import Verdict, judge, needs_judging
+from makfs.wire.runrecord import RunRecord
+from makfs.wire.runs import RUNNING, Care
 
 S = 10**9
 BEGIN_NS = 1_000 * S
