@@ -2,10 +2,10 @@
 
 Wall clock would blame makfs for a busy machine; places take turns, so that a busy minute meets all of them.
 
-All is measured twice: as the machine schedules it, and with client and daemon on one processor. Each request of a
-client wakes a daemon and each answer a client; where these sleep on different processors of a virtual machine,
-each waking is an interrupt between them that the host delivers, and that can cost more than all that a file system
-does for the request. On one processor there is none, so that figure is comparable from machine to machine.
+All is measured twice: as the machine schedules it, and with client and daemon on one processor. Each request
+wakes a daemon and each answer a client; where these sleep on different processors of a virtual machine, each
+waking is an interrupt between them that the host delivers, and that can cost more than all that a file system
+does for the request. On one processor there is none: that figure can be compared from machine to machine.
 """
 
 import contextlib
