@@ -106,6 +106,8 @@ def _prepare(
     if lock is None:
         lock = places.Lock.take(repo, create=True)
         assert lock is not None
+    for note in places.make_mountpoint(mountpoint):
+        tell(f"note: {note}")
     if lock.left_by is not None:
         tell(f"note: makfsd, pid {lock.left_by.pid}, did not end in order; its journal is taken up.")
     return lock, Settings(repo, mountpoint, config, agents, others.allowed), loaded

@@ -130,8 +130,9 @@ def check_nesting(repo: Path, mountpoint: Path) -> None:
 
 
 def check_mountpoint(mountpoint: Path) -> tuple[str, ...]:
-    """Raise MountError unless `mountpoint` is an empty directory; return notes of what was recovered.
+    """Raise MountError unless something can be mounted at `mountpoint`; return notes of what was recovered.
 
+    That is an empty directory, or a name that is free in a directory that is there (`make_mountpoint`).
     The dead mount of a killed daemon is taken away first.
     """
     notes: list[str] = []
@@ -147,12 +148,30 @@ def check_mountpoint(mountpoint: Path) -> tuple[str, ...]:
         with os.scandir(mountpoint) as entries:
             first = next(entries, None)
     except FileNotFoundError:
-        raise MountError(f"The mountpoint {mountpoint} is not there; make it with mkdir.") from None
+        if mountpoint.parent.is_dir():
+            return tuple(notes)
+        raise MountError(
+            f"The mountpoint {mountpoint} is not there, and neither is {mountpoint.parent} to make it in."
+        ) from None
     except OSError as error:
         raise MountError(f"The mountpoint {mountpoint} cannot be used: {error.strerror}.") from error
     if first is not None:
         raise MountError(f"The mountpoint {mountpoint} is not empty: it has {ascii(first.name)[1:-1]}.")
     return tuple(notes)
+
+
+def make_mountpoint(mountpoint: Path) -> tuple[str, ...]:
+    """Make the directory unless it is there; return a note if it was not. Raises MountError.
+
+    It stays when the mount ends: it is empty then, and the next mount may be there again.
+    """
+    try:
+        mountpoint.mkdir()
+    except FileExistsError:
+        return ()
+    except OSError as error:
+        raise MountError(f"The mountpoint {mountpoint} cannot be made: {error.strerror}.") from error
+    return (f"{mountpoint} was not there and has been made.",)
 
 
 def check_fuse() -> None:

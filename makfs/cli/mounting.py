@@ -56,7 +56,7 @@ def mount(
     config: str | None,
     on_write: str | None,
 ) -> int:
-    """Serve REPO at MOUNTPOINT, an empty directory. Returns when the mount answers.
+    """Serve REPO at MOUNTPOINT, an empty directory, made if it is not there. Returns when the mount answers.
 
     Every agent works in its own view, MOUNTPOINT/NAME; `mkdir MOUNTPOINT/NAME` makes another. REPO stays
     an ordinary directory, and every commit is written through to it.

@@ -316,7 +316,7 @@ def test_bad_places_get_one_sentence_and_nothing_is_touched(
     cases: list[tuple[list[str | Path], str]] = [
         ([gone, work], f"The repository {gone} is not there."),
         ([tmp_path / "file", work], f"The repository {tmp_path}/file is not a directory."),
-        ([tmp_repo, gone], f"The mountpoint {gone} is not there; make it with mkdir."),
+        ([tmp_repo, gone / "work"], f"The mountpoint {gone}/work is not there, and neither is {gone} to make"),
         ([tmp_repo, tmp_path / "file"], f"The mountpoint {tmp_path}/file is not a directory."),
         ([tmp_repo, tmp_path / "full"], f"The mountpoint {tmp_path}/full is not empty: it has inner."),
         ([tmp_repo, "/proc"], "/proc is already a mount (of proc)."),
@@ -336,6 +336,25 @@ def test_bad_places_get_one_sentence_and_nothing_is_touched(
         assert said(done).count("\n") == 1, arguments
         assert sorted(tmp_repo.rglob("*")) == before
         assert os.listdir(work) == []
+
+
+def test_mountpoint_that_is_missing_is_made_once_nothing_else_is_wrong(
+    tmp_repo: Path, tmp_path: Path
+) -> None:
+    missing, bad = tmp_path / "missing", tmp_path / "bad.conf"
+    bad.write_bytes(b"[write]\nwait_s = -1\n")
+    assert makfs("mount", tmp_repo, missing, "--config", bad).returncode == 1
+    assert not missing.exists()
+    done = makfs("mount", tmp_repo, missing, "--agent", "alice")
+    try:
+        assert said(done) == f"makfs: note: {missing} was not there and has been made.\n"
+        assert (missing / "alice" / "app").is_dir()
+    finally:
+        ok(makfs("umount", missing))
+    assert os.listdir(missing) == []
+    done = makfs("mount", tmp_repo, missing)
+    ok(makfs("umount", missing))
+    assert (done.returncode, said(done)) == (0, "")
 
 
 def test_repository_inside_a_mount_is_refused(tmp_repo: Path, work: Path, tmp_path: Path) -> None:
