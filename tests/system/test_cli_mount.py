@@ -316,7 +316,7 @@ def test_bad_places_get_one_sentence_and_nothing_is_touched(
     cases: list[tuple[list[str | Path], str]] = [
         ([gone, work], f"The repository {gone} is not there."),
         ([tmp_path / "file", work], f"The repository {tmp_path}/file is not a directory."),
-        ([tmp_repo, gone / "work"], f"The mountpoint {gone}/work is not there, and neither is {gone} to make"),
+        ([tmp_repo, gone / "work"], f"The mountpoint {gone}/work is not there, and neither is {gone}"),
         ([tmp_repo, tmp_path / "file"], f"The mountpoint {tmp_path}/file is not a directory."),
         ([tmp_repo, tmp_path / "full"], f"The mountpoint {tmp_path}/full is not empty: it has inner."),
         ([tmp_repo, "/proc"], "/proc is already a mount (of proc)."),
