@@ -23,36 +23,63 @@ Examples:
 @click.command(epilog=GC_EPILOG, short_help="Cut old history")
 @click.option("--keep", required=True, metavar="N|TIME", help="So many commits, or those of 12h, 30d, 8w.")
 @click.option("--dry-run", is_flag=True, help="Tell what would go; change nothing.")
+@click.option("--unexported", is_flag=True, help="Cut what `makfs git export` has not exported, too.")
 @json_option
 @click.pass_context
-def gc(context: click.Context, keep: str, dry_run: bool, as_json: bool) -> None:
+def gc(context: click.Context, keep: str, dry_run: bool, unexported: bool, as_json: bool) -> None:
     """Cut the history before the commits to keep; print how many bytes that freed.
 
     What stood at the cut and at every mark stays to the byte, and so do all commits' numbers, authors and
-    times. The file itself gets shorter when nobody serves the repository.
+    times. The file itself gets shorter when nobody serves the repository. Where the journal is exported to
+    git, a cut that would leave a hole in refs/makfs/log is refused.
     """
+    number, since_ns = _kept(keep)
+    repo = found(context).repo
+    if not dry_run and not unexported:
+        _check_exported(repo, number, since_ns)
+    data = _ask(repo, number, since_ns, dry_run=dry_run)
+    if as_json:
+        print_json(data)
+    else:
+        _tell(data, dry_run=dry_run)
+
+
+def _check_exported(repo: str, number: int | None, since_ns: int | None) -> None:
+    """Raise Busy if commits would be cut that a log which git has does not reach."""
+    from makfs.cli.text import some
+    from makfs.errors import Busy
+    from makfs.gitlog.export import exported
+    from makfs.store.model import Collected
+    from makfs.wire.values import from_json
+
+    upto = exported(repo)
+    if upto is None:
+        return
+    cut = from_json(Collected, _ask(repo, number, since_ns, dry_run=True)).cut
+    if cut > upto:
+        raise Busy(
+            f"{some(cut - upto, 'commit')} of those to be cut, {upto + 1} to {cut}, "
+            f"{'is' if cut - upto == 1 else 'are'} not in refs/makfs/log; nothing was cut. Run 'makfs git "
+            "export' first, or say --unexported."
+        )
+
+
+def _ask(repo: str, number: int | None, since_ns: int | None, *, dry_run: bool) -> "Json":
     from makfs.cli.checking import ask_unserved
     from makfs.cli.client import Client
     from makfs.cli.exits import NotServed
     from makfs.cli.progress import ProgressBar
     from makfs.wire.verbs import Gc
 
-    number, since_ns = _kept(keep)
-    place = found(context)
     with ProgressBar() as bar:
         try:
-            daemon = Client(place.repo)
+            daemon = Client(repo)
         except NotServed:
             options = ["--dry-run"] if dry_run else []
             options += [f"--keep={number}"] if number is not None else [f"--since-ns={since_ns}"]
-            data = ask_unserved(["keep", *options, "--", place.repo, "gc"], place.repo, bar)
-        else:
-            with daemon:
-                data = daemon.ask(Gc(number, since_ns, dry_run), bar)
-    if as_json:
-        print_json(data)
-    else:
-        _tell(data, dry_run=dry_run)
+            return ask_unserved(["keep", *options, "--", repo, "gc"], repo, bar)
+        with daemon:
+            return daemon.ask(Gc(number, since_ns, dry_run), bar)
 
 
 def _kept(text: str) -> tuple[int | None, int | None]:

@@ -65,6 +65,18 @@ def export(
         return _Export(git, replay, log, progress).run(tip, start, last)
 
 
+def exported(top: str) -> Seq | None:
+    """Return the newest commit of the journal that refs/makfs/log has; None if there is no such log.
+
+    Raises GitFailed where there is a repository of git that cannot be read.
+    """
+    if not os.path.lexists(os.path.join(top, ".git")):
+        return None
+    with GitLog(top) as log:
+        tip = log.tip()
+    return None if tip is None else Seq(tip.seq)
+
+
 def _check_tip(replay: Replay, tip: Tip | None, head: Seq, top: str) -> None:
     """Raise Busy unless the tip is of this journal (G3)."""
     if tip is None or tip.seq == 0:

@@ -150,3 +150,23 @@ def test_a_served_store_is_not_mended(mounted: Mounted) -> None:
     code, _, err = makfs(mounted, "fsck", "--repair")
     assert code != 0
     assert err.count("\n") == 1
+
+
+def test_cut_that_would_leave_a_hole_in_the_exported_log_is_refused(mounted: Mounted) -> None:
+    subprocess.run(["git", "init", "-q", mounted.repo], check=True)
+    for number in range(6):
+        edit(mounted, number)
+    assert makfs(mounted, "git", "export", "--to", "2")[0] == 0
+    assert makfs(mounted, "gc", "--keep", "2", "--dry-run")[0] == 0
+    code, out, err = makfs(mounted, "gc", "--keep", "2")
+    assert (code, out) == (3, "")
+    assert "2 commits of those to be cut, 3 to 4, are not in refs/makfs/log; nothing was cut." in err
+    assert (mounted.mountpoint / "@1" / "app" / "greet.py").exists()
+    assert makfs(mounted, "git", "export")[0] == 0
+    assert makfs(mounted, "gc", "--keep", "2")[1].startswith("cut before commit 4: ")
+    edit(mounted, 7)
+    edit(mounted, 8)
+    assert makfs(mounted, "gc", "--keep", "1")[0] == 3
+    assert makfs(mounted, "gc", "--keep", "1", "--unexported")[0] == 0
+    code, _, err = makfs(mounted, "git", "export")
+    assert "was cut up to commit 7" in err
