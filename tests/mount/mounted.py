@@ -6,7 +6,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypedDict
 
@@ -146,6 +147,22 @@ class Mounted:
         """Tell whether something is mounted there: a user's mount is not even root's to look into."""
         with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
             return any(line.split()[4] == str(self.mountpoint) for line in file)
+
+
+@contextmanager
+def snapshot_and_live(repo: Path, mountpoint: Path) -> Iterator[Mounted]:
+    """Serve a repository, alice in a snapshot view and bob in a live one; at the end its store is sound."""
+    mountpoint.mkdir()
+    mounted = Mounted(repo, mountpoint, agents=("bob",))
+    try:
+        mounted.start()
+        mounted.makfs("agent", "add", "--isolation", "snapshot", "alice")
+        mounted.agents = ("alice", "bob")
+        yield mounted
+        mounted.stop()
+        assert mounted.findings() == []
+    finally:
+        mounted.take_away()
 
 
 def outcome(call: Callable[[], object]) -> object:

@@ -11,7 +11,7 @@ import pytest
 import tests.mount.mounted
 from makfs.cli.client import Client, Closed
 from makfs.wire.verbs import Discard, Publish, Refresh
-from tests.mount.mounted import Mounted, listing
+from tests.mount.mounted import Mounted, listing, snapshot_and_live
 
 pytestmark = pytest.mark.mount
 ORDERS: dict[str, type[Discard | Publish | Refresh]] = {
@@ -67,17 +67,8 @@ def mounted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mounted
     (repo / "lib/gone.txt").write_bytes(b"gone\n")
     (repo / "lib/stays.txt").write_bytes(b"stays\n")
     subprocess.run(["git", "init", "-q", "--template=", str(repo)], check=True)
-    (tmp_path / "work").mkdir()
-    mounted = Mounted(repo, tmp_path / "work", agents=("bob",))
-    try:
-        mounted.start()
-        mounted.makfs("agent", "add", "--isolation", "snapshot", "alice")
-        mounted.agents = ("alice", "bob")
+    with snapshot_and_live(repo, tmp_path / "work") as mounted:
         yield mounted
-        mounted.stop()
-        assert mounted.findings() == []
-    finally:
-        mounted.take_away()
 
 
 def tree(top: Path) -> dict[str, tuple[int, object]]:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.mount import test_posix_attributes, test_posix_files, test_posix_names
 from tests.mount.conftest import Same, Scenario
-from tests.mount.mounted import Mounted, listing
+from tests.mount.mounted import Mounted, listing, snapshot_and_live
 
 pytestmark = pytest.mark.mount
 
@@ -24,15 +24,8 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mounted]:
     """Serve one empty repository: alice in a snapshot view, bob in a live one."""
     top = tmp_path_factory.mktemp("snapshot")
     subprocess.run(["git", "init", "-q", str(top / "repo")], check=True)
-    (top / "work").mkdir()
-    mounted = Mounted(top / "repo", top / "work", agents=("bob",))
-    try:
-        mounted.start()
-        mounted.makfs("agent", "add", "--isolation", "snapshot", "alice")
+    with snapshot_and_live(top / "repo", top / "work") as mounted:
         yield mounted
-        mounted.stop()
-    finally:
-        mounted.take_away()
     assert not mounted.complaints(), mounted.complaints()[0]
 
 

@@ -19,7 +19,7 @@ from makfs.engine.publishing import State
 from makfs.engine.standing import PUBLISHED
 from makfs.engine.together import NOTHING, Thing
 from makfs.store.model import FileKind
-from tests.mount.mounted import PACKAGES, Mounted, listing, outcome
+from tests.mount.mounted import PACKAGES, Mounted, listing, outcome, snapshot_and_live
 
 pytestmark = pytest.mark.mount
 NAMES = ("a", "b", "d", "d/a", "d/b", "d/e", "d/e/a", "f", "f/a")
@@ -34,17 +34,8 @@ def mounted(tmp_path: Path) -> Iterator[Mounted]:
     for name in ("a", "d/a", "d/b", "d/e/a"):
         (repo / name).write_text(f"{name}\n" * 3)
     subprocess.run(["git", "init", "-q", str(repo)], check=True)
-    (tmp_path / "work").mkdir()
-    mounted = Mounted(repo, tmp_path / "work", agents=("bob",))
-    try:
-        mounted.start()
-        mounted.makfs("agent", "add", "--isolation", "snapshot", "alice")
-        mounted.agents = ("alice", "bob")
+    with snapshot_and_live(repo, tmp_path / "work") as mounted:
         yield mounted
-        mounted.stop()
-        assert mounted.findings() == []
-    finally:
-        mounted.take_away()
     assert not mounted.complaints(), mounted.complaints()[0]
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from tests.mount.conftest import GREET
 from tests.mount.hands import Hand
-from tests.mount.mounted import Mounted, listing
+from tests.mount.mounted import Mounted, listing, snapshot_and_live
 
 pytestmark = pytest.mark.mount
 Hands = Callable[[], Hand]
@@ -77,18 +77,8 @@ def repo(tmp_path: Path) -> Path:
 @pytest.fixture
 def mounted(repo: Path, tmp_path: Path) -> Iterator[Mounted]:
     """Serve it: alice in a snapshot view, bob in a live one."""
-    place = tmp_path / "work"
-    place.mkdir()
-    mounted = Mounted(repo, place, agents=("bob",))
-    try:
-        mounted.start()
-        mounted.makfs("agent", "add", "--isolation", "snapshot", "alice")
-        mounted.agents = ("alice", "bob")
+    with snapshot_and_live(repo, tmp_path / "work") as mounted:
         yield mounted
-        mounted.stop()
-        assert mounted.findings() == []
-    finally:
-        mounted.take_away()
     assert not mounted.complaints(), mounted.complaints()[0]
 
 
