@@ -1,7 +1,7 @@
 """A crew: agents at work under `makfs run`, in peace, and while they and makfsd are killed.
 
 Each edits, builds and tests (acceptlib.scripted), and takes turns at testing. A strike falls when so many
-edits were accepted as a seed says, and not at a time.
+edits were accepted as a seed says, and not at a time. Nobody makes its last edit before the last strike.
 """
 
 import contextlib
@@ -172,6 +172,7 @@ class Crew:
             f"PATH={self.here.repo / 'tools'}:{os.environ['PATH']}",
             f"CREW_PORT={self.port}",
             self.marker,
+            *(["CREW_WAITS=1"] if self.size.strikes else []),
         ]
         command = [str(MAKFS), "-C", str(self.here.repo), "run"]
         command += [part for each in variables for part in ("-e", each)]
@@ -195,7 +196,16 @@ class Crew:
         for at, kind in zip(sorted(luck.sample(range(every // 2), len(kinds))), kinds, strict=True):
             self.until(lambda at=at: sum(len(self.accepted(name)) for name in self.size.names) >= at)
             self.strike(kind, luck)
+        if kinds:
+            self.let_finish()
         self.until(lambda: all(self.runs[name].poll() == 0 for name in self.size.names))
+
+    def let_finish(self) -> None:
+        """Tell everybody that the last edit may be made."""
+        homes = [self.home(name) for name in self.size.names]
+        self.until(lambda: all(home.is_dir() for home in homes))
+        for home in homes:
+            (home / "go").touch()
 
     def until(self, is_so: Callable[[], bool]) -> None:
         """Begin the runs anew that are over before their work is done, until something is so."""

@@ -23,6 +23,7 @@ MARK = f"    return done  # {NAME}\n"
 OWN, SHARED, LIST = f"{NAME}.py", "shared.py", "list.txt"
 TRIES = 200
 AGAIN_S = 0.05
+LOOK_S = 0.02
 GONE = 3  # exit code: the view cannot be used any more
 MET = 9  # exit code: somebody else was testing
 
@@ -126,12 +127,20 @@ def check(what: str, command: list[str], counts: Counter[str]) -> None:
         print(f"{what}: {done.returncode}: {(done.stdout + done.stderr)[-600:]}", file=sys.stderr, flush=True)
 
 
+def await_go() -> None:
+    """Return when the agent may finish: who is to be killed is still at work then."""
+    while "CREW_WAITS" in os.environ and not (HOME / "go").exists():
+        time.sleep(LOOK_S)
+
+
 def work(edits: int) -> int:
-    """Do what is not done yet. Return the exit code."""
+    """Do what is not done yet, the last edit when one may. Return the exit code."""
     counts: Counter[str] = Counter()
     try:
         Path(".makfs/claim").write_text(f"write {SHARED}::{NAME} wait=60\n")
         for number in range(1 + min(len(noted(file)) for file in (OWN, SHARED, LIST)), edits + 1):
+            if number == edits:
+                await_go()
             for at, file in enumerate((OWN, SHARED)):
                 if number not in noted(file):
                     edit(file, number, TOOLS[(number + at) % len(TOOLS)], counts)

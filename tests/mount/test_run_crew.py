@@ -20,8 +20,7 @@ def _missed(monkeypatch: pytest.MonkeyPatch, edits: int, **more: int) -> list[st
     told = {each.name: each.value for each in figures}
     assert told["writes accepted"] >= AGENTS * edits * 3
     assert told["processes left"] == told["held or waited for at the end"] == 0
-    assert told.get("kill -9", 0) > 0 or "strikes" not in more, "they may be done before the last blow falls"
-    judged = [each for each in figures if each.unit != "s" and each.name != "kill -9"]
+    judged = [each for each in figures if each.unit != "s"]
     return [f"{each.name}: {each.value}" for each in judged if not each.reached]
 
 
