@@ -134,24 +134,6 @@ def test_run_that_writes_is_not_idle(desk: Place) -> None:
     assert desk.run("sh", "-c", script, options=["--idle-timeout", "1"])[0] == 0
 
 
-def test_budget_of_commits_warns_pauses_and_stops(desk: Place) -> None:
-    script = (
-        'i=0; while :; do i=$((i+1)); echo "# $i" >> app.py; echo $i; cat .makfs/why >&2; sleep 0.1; done'
-    )
-    options = ["--budget", "commits=5"]
-    number = desk.detach("sh", "-c", script, options=options)
-    until(lambda: desk.record(number)["status"] == "paused")
-    assert [each for each in _events(desk, number) if each in ("warned", "paused", "stopped")] in (
-        ["warned", "paused"], ["paused"],
-    )  # fmt: skip
-    before = desk.record(number)["commits"]
-    assert desk.makfs("unpause", str(number))[0] == 0
-    assert _wait(desk, number)["why_ended"].endswith("commits are used")
-    assert desk.record(number)["commits"] >= max(before, 7)  # 1.25 of 5
-    assert _events(desk, number)[-2:] == ["stopped", "ended"]
-    desk.makfs("undo", "--agent", "alice", "--since", "1h")
-
-
 def test_paused_run_takes_no_step_and_loses_what_its_lease_is_over_for(desk: Place) -> None:
     script = "echo 'write app.py::g lease=0.5' > .makfs/claim; while :; do date +%N >&2; sleep 0.01; done"
     number = desk.detach("sh", "-c", f'setsid sh -c "{HOLD}" & ' + script)
