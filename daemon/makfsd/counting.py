@@ -3,8 +3,9 @@
 import dataclasses
 import os
 import time
+from typing import Any
 
-from makfs.engine.api import KernelApi
+from makfs.engine.api import KernelApi, Waits
 from makfs.ids import AgentId
 from makfs.store.model import LogQuery
 from makfs.wire.runrecord import RunRecord, RunUse
@@ -22,6 +23,7 @@ class Counting:
         self._kernel = kernel
         self._files = files
         self._since = processes.process(os.getpid())
+        self._before: dict[int, Waits] = {}  # run -> what its agent's count was when its own was none
 
     def fresh(self, record: RunRecord) -> RunRecord:
         """Return a record that is not over with what its keeper knows now."""
@@ -63,8 +65,28 @@ class Counting:
             commits=len(found),
             nodes=sum(each.nodes_changed for each in found),
             refusals=len(refused),
+            **self.waits(record),
             last_activity_ns=self.last_activity_ns(record),
         )
+
+    def begin(self, record: RunRecord) -> None:
+        """Count waits from here, on top of what an earlier daemon has counted."""
+        now = self._kernel.waits(AgentId(record.agent))
+        self._before[record.number] = Waits(
+            now.count - record.waits, now.total_ns - int(record.waited_s * 1e9)
+        )
+
+    def end(self, record: RunRecord) -> None:
+        """Count the waits of a run no more."""
+        self._before.pop(record.number, None)
+
+    def waits(self, record: RunRecord) -> dict[str, Any]:
+        """Return how often the run's agent waited and how long, by the record's names."""
+        before, now = self._before[record.number], self._kernel.waits(AgentId(record.agent))
+        count = now.count - before.count
+        if count < record.waits:  # its view was made anew
+            return {"waits": record.waits, "waited_s": record.waited_s}
+        return {"waits": count, "waited_s": round((now.total_ns - before.total_ns) / 1e9, 3)}
 
     def last_activity_ns(self, record: RunRecord) -> int:
         """Return when the run did something last: wrote output, or used its view."""

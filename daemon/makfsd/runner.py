@@ -38,6 +38,7 @@ from makfsd.watching import Judge
 STOP_S = 5.0  # for runs to end by themselves when the mount ends
 REMOVE_S = 0.25  # between attempts at removing a control group
 REMOVE_TRIES = 40
+KEEP_S = 1.0  # between looks at what only this process knows of runs
 
 log = logging.getLogger("makfsd.runner")
 
@@ -88,7 +89,17 @@ class Runner:
                     self._files.tell(record.number, "taken over", "Another makfsd looks after it now.")
                     self._tasks.start_soon(self._watch, record.number, watched)
             task_status.started()
+            self._tasks.start_soon(self._keep_waits)
             await self._judge.run()
+
+    async def _keep_waits(self) -> None:
+        """Keep in the records, for the next daemon, what is known here alone."""
+        while True:
+            await trio.sleep(KEEP_S)
+            for record in self.running():
+                now = self._counting.waits(record)
+                if now["waits"] != record.waits:
+                    self._change(record, **now)
 
     async def _watch(self, number: int, keeper: int) -> None:
         try:
@@ -288,6 +299,7 @@ class Runner:
     def _take(self, record: RunRecord, resources: tuple[str, ...] = ()) -> None:
         number = record.number
         self._live[number] = record
+        self._counting.begin(record)
         self._over[number] = trio.Event()
         folder = str(self._files.of(number))
         run = Run(number, AgentId(record.agent), folder, record.confined, resources)
@@ -319,6 +331,7 @@ class Runner:
         record = dataclasses.replace(
             self._counting.count(record), oom_kills=groups.oom_kills(record.groups), paused_ns=0, next_ns=0
         )
+        self._counting.end(record)
         if not any(each.agent == record.agent for each in self.running()):
             try:
                 self._kernel.release(record.agent, None)

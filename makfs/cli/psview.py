@@ -8,7 +8,7 @@ from makfs.wire.runrecord import RunProcess, RunRecord
 from makfs.wire.runs import RESTARTING
 
 MOST_COMMAND = 40
-HEAD = ("RUN", "COMMAND", "STATUS", "FOR", "ACTIVE", "COMMITS", "REFUSED")
+HEAD = ("RUN", "COMMAND", "STATUS", "FOR", "ACTIVE", "COMMITS", "REFUSED", "WAITED")
 
 
 def render(rows: Iterable[RunRecord], now_ns: int) -> list[str]:
@@ -23,7 +23,7 @@ def render(rows: Iterable[RunRecord], now_ns: int) -> list[str]:
             is_last = place == len(by_agent[agent]) - 1
             cells.append((("└─ " if is_last else "├─ ") + str(row.number), *_of_run(row, now_ns)))
             cells += _of_processes(row.processes, "   " if is_last else "│  ")
-    return [line.rstrip() for line in table(HEAD, cells, right=(5, 6))]
+    return [line.rstrip() for line in table(HEAD, cells, right=(5, 6, 7))]
 
 
 def state(row: RunRecord) -> str:
@@ -48,7 +48,8 @@ def _of_run(row: RunRecord, now_ns: int) -> tuple[str, ...]:
     active = "-"
     if row.last_activity_ns:
         active = duration(max(0, now_ns - row.last_activity_ns) / 1e9) + " ago"
-    return (command, said, duration(row.duration_s), active, str(row.commits), str(row.refusals))
+    waited = f"{row.waits}, {duration(row.waited_s)}" if row.waits else "-"
+    return (command, said, duration(row.duration_s), active, str(row.commits), str(row.refusals), waited)
 
 
 def _of_processes(rows: Sequence[RunProcess], indent: str) -> list[tuple[str, ...]]:
@@ -64,7 +65,7 @@ def _of_processes(rows: Sequence[RunProcess], indent: str) -> list[tuple[str, ..
             is_last = place == len(below[parent]) - 1
             what = f"{drawn}{'└─ ' if is_last else '├─ '}{row.pid}"
             used = f"{duration(row.cpu_s)} cpu, {size(row.memory_bytes)}"
-            cells.append((what, row.name, _STATES.get(row.state, row.state), used, "", "", ""))
+            cells.append((what, row.name, _STATES.get(row.state, row.state), used, *("",) * 4))
             add(row.pid, drawn + ("   " if is_last else "│  "))
 
     add(0, indent)

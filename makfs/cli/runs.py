@@ -19,7 +19,8 @@ def ps(context: click.Context, is_all: bool, quiet: bool, as_json: bool) -> None
     """List what `makfs run` started and is not over: agents, their runs, the runs' processes.
 
     ACTIVE is when it last wrote or its view was used. COMMITS and REFUSED are the agent's own in the time of
-    the run. A process has the name that the kernel knows.
+    the run; WAITED is how many of its writes waited for what others held, and for how long in all. A process
+    has the name that the kernel knows.
     """
     import time
 

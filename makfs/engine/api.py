@@ -34,6 +34,14 @@ class AgentStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class Waits:
+    """How many operations of an agent waited for what others held, and for how long. Since the mount."""
+
+    count: int = 0
+    total_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class KernelStatus:
     """The kernel as a whole."""
 
@@ -220,6 +228,10 @@ class KernelApi(Protocol):
     def refusals(self, agent: AgentId | None, limit: int) -> Sequence[Refusal]: ...
 
     def refusal(self, number: int) -> Refusal: ...
+
+    def waits(self, agent: AgentId) -> Waits:
+        """Return an agent's waits, none of who has no view. Cost: a look."""
+        ...
 
     async def claim(
         self,

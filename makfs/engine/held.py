@@ -52,6 +52,7 @@ class Held(NotAdmitted):
         self.agent = agent
         self.claims = claims
         self.once = once  # what is granted goes back after the commit
+        self.waited_ns = 0  # in the queue, set when that is over; 0: it was in none
 
 
 class StillHeld(Exception):

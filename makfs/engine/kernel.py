@@ -27,6 +27,7 @@ from makfs.engine.api import (
     Published,
     Reverted,
     Undoing,
+    Waits,
 )  # fmt: skip
 from makfs.engine.around import as_isolation, as_policy, exclude_from_git, resident_bytes
 from makfs.engine.backing import Backing
@@ -301,6 +302,11 @@ class Kernel:
         if refusal is None:
             raise NotFound(f"There is no refusal {number}.")
         return refusal
+
+    def waits(self, agent: AgentId) -> Waits:
+        """Return an agent's waits."""
+        view = self.agents.by_name.get(agent)
+        return Waits() if view is None else Waits(view.waits, view.waited_ns)
 
     # ---- locks
 

@@ -203,10 +203,17 @@ class Locks:
     async def wait(self, held: Held, wait_s: float, lease_ns: int) -> tuple[Grant, ...]:
         """Wait until a write that was held up may go on; return what is granted. Raises StillHeld."""
         lease_ns = ONCE_LEASE_NS if held.once else lease_ns
-        return await self._wait(held.agent, held.claims, wait_s, lease_ns, while_active=False)
+        return await self._wait(held.agent, held.claims, wait_s, lease_ns, while_active=False, held=held)
 
     async def _wait(
-        self, agent: AgentId, claims: Iterable[Claim], wait_s: float, lease_ns: int, *, while_active: bool
+        self,
+        agent: AgentId,
+        claims: Iterable[Claim],
+        wait_s: float,
+        lease_ns: int,
+        *,
+        while_active: bool,
+        held: Held | None = None,
     ) -> tuple[Grant, ...]:
         begun_ns = self.now_ns()
         full = len(self._waits) >= self._max_waiters
@@ -221,7 +228,11 @@ class Locks:
             raise StillHeld(reasons.refused(decision, 0.0) + crowd)
         if while_active:
             self._store.write_lazies()
-        outcome = await self._outcome(decision.waiter)
+        try:
+            outcome = await self._outcome(decision.waiter)
+        finally:
+            if held is not None:
+                held.waited_ns = self.now_ns() - begun_ns
         if outcome.what is What.PROMOTED:
             return outcome.grants
         raise StillHeld(self._in_vain(decision, begun_ns))

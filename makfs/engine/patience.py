@@ -53,6 +53,7 @@ class Patience:
         """
         locks, until, verdict = self._core.locks, trio.current_time() + wait_s, ""
         given: tuple[Grant, ...] = ()
+        waited_ns = 0
         try:
             while True:
                 effects = Effects()
@@ -68,11 +69,15 @@ class Patience:
                         given = (*given, *grants) if held.once else given
                     except StillHeld as vain:
                         verdict = str(vain)
+                    finally:
+                        waited_ns += held.waited_ns
                 finally:
                     with trio.CancelScope(shield=True):  # half told, a view would show its old text for ever
                         await self._outbox.settle(effects)
         finally:
             locks.give_back(view.agent, given)
+            if waited_ns:
+                view.note_wait(waited_ns)
 
     async def admitted(self, view: View, path: str, needs: Needs) -> None:
         """Return when names or attributes may be changed, in the same step. Raises Busy, EACCES."""

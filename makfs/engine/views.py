@@ -72,6 +72,8 @@ class View:
     name_operations: int = 0  # in flight; each holds a directory's lock in the kernel
     commits: int = 0
     refusals: int = 0
+    waits: int = 0  # operations that waited for what others held, and for how long; counted when it is over
+    waited_ns: int = 0
     last_activity_ns: int = 0
     refused_saves: dict[tuple[str, int], RefusedSave] = field(default_factory=dict)  # (path, pid) -> it
     role: Role | None = None  # None: it may see and write everything
@@ -172,6 +174,11 @@ class View:
         """Note that the agent did something."""
         self.last_activity_ns = time.time_ns()
         self.stirred = True
+
+    def note_wait(self, waited_ns: int) -> None:
+        """Note that an operation waited so long for what others held."""
+        self.waits += 1
+        self.waited_ns += waited_ns
 
     @property
     def told(self) -> str:

@@ -68,6 +68,8 @@ class RunRecord:
     commits: int = 0
     nodes: int = 0
     refusals: int = 0
+    waits: int = 0  # operations of its agent that waited for what others held; counted when the wait is over
+    waited_s: float = 0.0  # by all of them together
     stdout_bytes: int = 0
     stderr_bytes: int = 0
     dropped_bytes: int = 0

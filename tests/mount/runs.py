@@ -18,9 +18,10 @@ PYTHON = os.path.realpath(sys.executable)
 SECRET = "tiger-lily-4711"
 TREASURE = "what lies outside"
 LOG_BYTES = 100_000
+WAIT_S = 0.2
 CONFIG = f"""\
 [write]
-wait_s = 0.2
+wait_s = {WAIT_S}
 lease_s = 60
 [run]
 env = ["MAKFS_TEST_LISTED"]
@@ -143,7 +144,7 @@ class User:
 
 
 @contextmanager
-def place(top: Path, more: str = "", user: "User | None" = None) -> Iterator[Place]:
+def place(top: Path, more: str = "", user: "User | None" = None, wait_s: float = WAIT_S) -> Iterator[Place]:
     """Serve a repository in a folder until the block ends, with more settings, as a user if not ourselves."""
     who: Who = {} if user is None else user.who
     repo = top / "repo"
@@ -154,6 +155,7 @@ def place(top: Path, more: str = "", user: "User | None" = None) -> Iterator[Pla
     (top / "home").mkdir()
     (top / "home" / "key").write_text(TREASURE)
     config = CONFIG if user is None else CONFIG.replace(json.dumps(sys.base_prefix), "")
+    config = config.replace(f"wait_s = {WAIT_S}", f"wait_s = {wait_s}")
     (top / "makfs.conf").write_text(config + more)
     (top / "work").mkdir()
     if user is not None:

@@ -81,7 +81,8 @@ def test_budget_of_tokens_that_a_program_tells_of_warns_pauses_and_stops(desk: P
     script = f"while :; do i=$((i+1)); printf '{line}' $i; printf '{line}' $i; sleep 0.1; done"
     _outrun(desk, "tokens", 400, script, options=["--cli", "counted"])
     usage = desk.newest()["usage"]
-    assert usage["input_tokens"] == 3 * usage["output_tokens"]  # each request was told of twice, and counts once
+    # Each request was told of twice, and counts once.
+    assert usage["input_tokens"] == 3 * usage["output_tokens"]
     assert usage["input_tokens"] + usage["output_tokens"] == desk.newest()["tokens"]
 
 

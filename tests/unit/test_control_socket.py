@@ -18,7 +18,7 @@ from makfsd.runner import Runner
 from makfs.cli.client import Client
 from makfs.cli.exits import NotServed, Told
 from makfs.config import RunConfig
-from makfs.engine.api import AgentStatus, Finding, KernelStatus, NodeRow, Progress
+from makfs.engine.api import AgentStatus, Finding, KernelStatus, NodeRow, Progress, Waits
 from makfs.engine.belonging import Belonging
 from makfs.engine.mailapi import MailApi
 from makfs.errors import Busy, NotFound
@@ -87,6 +87,9 @@ class SmallKernel(SmallLocks):
 
     def refusals(self, agent: AgentId | None, limit: int) -> Sequence[Refusal]:
         return []
+
+    def waits(self, agent: AgentId) -> Waits:
+        return Waits()
 
     def refusal(self, number: int) -> Refusal:
         mine = b"\xff" * 3_000_000
