@@ -128,10 +128,6 @@ class Config:
         """Return the compiled `shadow_patterns`; compiled once, then looked up."""
         return compile_shadows(self.view.shadow_patterns)
 
-    def is_shadow(self, name: str) -> bool:
-        """Tell whether a file of this name (without folder) is an editor's shadow of another one."""
-        return self.shadows.is_shadow(name)
-
 
 @dataclass(frozen=True, slots=True)
 class Given:

@@ -2,9 +2,11 @@
 
 P1  A shadow name has a literal part that its pattern spells out: no pattern matches every name.
 P2  Matching a name costs at most the square of its length, whatever the pattern.
+P3  A pattern with {mkstemp} takes no file by its name alone: people give such names, too.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -14,14 +16,15 @@ if TYPE_CHECKING:
 
 SHADOW_SYNTAX = (
     "{name} the file's own name, {pid} 1 to 7 digits, {hex} or {hex:12} hexadecimal digits, {rand:6} as many "
-    "letters and digits that are not all small letters, * any run, ? any one character, [a-p] one of these"
+    "letters and digits that are not all small letters, {mkstemp:6} as many of any kind, of a file that is "
+    "made as mkstemp(3) makes it (to be new, mode 0600), * any run, ? any one character, [a-p] one of these"
 )
 """The whole syntax, for people. A brace or star that means itself is written [{] or [*]."""
 
 _MAX_RUNS = 2  # of `*` and {name} in one pattern: two make the square of P2
 _MAX_PATTERN_LENGTH = 255  # as long as a name can be
 _TOKEN = re.compile(r"\{(?P<field>[^{}]*)\}|\[(?P<negated>!?)(?P<chars>\]?[^\]]*)\]|(?P<char>.)", re.DOTALL)
-_FIELD = re.compile(r"(?P<kind>name|pid|hex|rand)(?::(?P<count>[1-9][0-9]?))?")
+_FIELD = re.compile(r"(?P<kind>name|pid|hex|rand|mkstemp)(?::(?P<count>[1-9][0-9]?))?")
 
 
 @lru_cache(maxsize=64)
@@ -49,14 +52,20 @@ def check_glob(glob: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class ShadowRules:
-    """Shadow patterns, compiled into one expression."""
+    """Shadow patterns, compiled: those that take any file of a name, and those that ask how it was made."""
 
     patterns: tuple[str, ...]
     _expression: re.Pattern[str]
+    _by_mkstemp: re.Pattern[str]
 
-    def is_shadow(self, name: str) -> bool:
-        """Tell whether a file of this name (without folder) is an editor's shadow of another one."""
-        return self._expression.fullmatch(name) is not None
+    def is_shadow(self, name: str, *, by_mkstemp: bool = False) -> bool:
+        """Tell whether a file of this name (without folder) is an editor's shadow of another one.
+
+        `by_mkstemp`: it was made as mkstemp(3) makes a file (P3).
+        """
+        if self._expression.fullmatch(name) is not None:
+            return True
+        return by_mkstemp and self._by_mkstemp.fullmatch(name) is not None
 
     def shadowed(self, name: str) -> str | None:
         """Return the name of the file that `name` is a shadow of, "" if its pattern does not say, else None.
@@ -72,9 +81,20 @@ class ShadowRules:
 @lru_cache(maxsize=64)
 def compile_shadows(patterns: tuple[str, ...]) -> ShadowRules:
     """Compile shadow patterns (SHADOW_SYNTAX). Raise ValueError with a sentence."""
-    parts = [f"(?:{_expression(pattern, f'name{number}')})" for number, pattern in enumerate(patterns)]
+    parts: dict[bool, list[str]] = {False: [], True: []}
+    for number, pattern in enumerate(patterns):
+        parts[_asks_how_made(pattern)].append(f"(?:{_expression(pattern, f'name{number}')})")
+    return ShadowRules(patterns, _any_of(parts[False]), _any_of(parts[True]))
+
+
+def _asks_how_made(pattern: str) -> bool:
+    """Tell whether a pattern has {mkstemp}."""
+    return any((token["field"] or "").startswith("mkstemp") for token in _TOKEN.finditer(pattern))
+
+
+def _any_of(parts: Sequence[str]) -> re.Pattern[str]:
     # Without patterns nothing is a shadow: an empty expression would match the empty name only.
-    return ShadowRules(patterns, re.compile("|".join(parts) or r"(?!)", re.DOTALL))
+    return re.compile("|".join(parts) or r"(?!)", re.DOTALL)
 
 
 def check_shadow(pattern: str) -> None:
@@ -123,6 +143,8 @@ def _field(pattern: str, field: str, group: str) -> str:
         return f"[0-9a-fA-F]{{{count or '6,64'}}}"
     if kind == "rand" and count:
         return f"(?=[a-z]{{0,{int(count) - 1}}}[A-Z0-9])[A-Za-z0-9]{{{count}}}"
+    if kind == "mkstemp" and count:
+        return f"[A-Za-z0-9]{{{count}}}"
     raise ValueError(f"{pattern!r} has the unknown placeholder {{{field}}}")
 
 

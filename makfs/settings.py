@@ -144,16 +144,19 @@ class ViewConfig:
             "4913",
             "#{name}#",
             ".#{name}",
-            "sed{rand:6}",
+            "sed{mkstemp:6}",
+            "XX{mkstemp:6}",
             ".tmp{rand:6}",
+            ".tmp{mkstemp:6}",
             ".goutputstream-{rand:6}",
             "{name}.vsctmp",
             "{name}___jb_tmp___",
             "{name}___jb_old___",
         ),
         "Names under which editors and agents prepare a new version of a file beside it (in this order: "
-        "Claude Code, other atomic savers, vim and nano, backups, vim's probe, emacs twice, sed -i, Rust "
-        "programs, GNOME, VS Code, JetBrains). Such a file is seen in its own view only. Placeholders: "
+        "Claude Code, other atomic savers, vim and nano, backups, vim's probe, emacs twice, sed -i, perl -i, "
+        "Rust programs twice, GNOME, VS Code, JetBrains). Such a file is seen in its own view only. "
+        "Placeholders: "
         f"{SHADOW_SYNTAX}.",
         check_item=check_shadow,
     )

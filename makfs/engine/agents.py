@@ -85,7 +85,7 @@ class Agents:
         for folder, names in upper.tops.items():
             for each in names:
                 path = f"{folder}/{each}" if folder else each
-                if core.classifier.realm(path, is_dir=False) is Realm.SHADOW:
+                if core.realm_at(view, path, is_dir=False) is Realm.SHADOW:
                     view.shadows[path] = now
 
     def remove(self, name: str, *, force: bool = False) -> View:

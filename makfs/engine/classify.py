@@ -7,21 +7,22 @@ not count: half of what a tool unpacks would change its realm while it is being 
 
 import os
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from pathspec import GitIgnoreSpec
 
 from makfs.engine.backing import Backing
 from makfs.engine.inodes import Realm
+from makfs.patterns import ShadowRules
 
 
 class Classifier:
     """Tells realms apart by name alone; remembers directories."""
 
-    def __init__(self, backing: Backing, extra: Sequence[str], is_shadow: Callable[[str], bool]) -> None:
+    def __init__(self, backing: Backing, extra: Sequence[str], shadows: ShadowRules) -> None:
         self._backing = backing
         self._extra = tuple(extra)
-        self.is_shadow = is_shadow
+        self.shadows = shadows
         self._specs: list[tuple[str, GitIgnoreSpec]] = []
         self._folders: dict[str, bool] = {}
         self.generation = 0  # of the rules; a verdict by name alone stands as long as this does
@@ -44,8 +45,11 @@ class Classifier:
         """Tell whether a change of `path` changes the rules."""
         return path in {".gitignore", ".git/info/exclude"} or path in self._nested
 
-    def realm(self, path: str, *, is_dir: bool) -> Realm:
-        """Return the realm of a path inside a view. Cost: one match for each rule file that applies."""
+    def realm(self, path: str, *, is_dir: bool, by_mkstemp: bool = False) -> Realm:
+        """Return the realm of a path inside a view, `by_mkstemp` that of a file made so (P3).
+
+        Cost: one match for each rule file that applies.
+        """
         if is_dir and (known := self._folders.get(path)) is not None:
             return Realm.SCRATCH if known else Realm.TRACKED
         parts = path.split("/")
@@ -55,7 +59,7 @@ class Classifier:
             return Realm.SCRATCH
         if self._specs and (self._ignored_folder(path) if is_dir else self._match(path)):
             return Realm.SCRATCH
-        if not is_dir and self.is_shadow(parts[-1]):
+        if not is_dir and self.shadows.is_shadow(parts[-1], by_mkstemp=by_mkstemp):
             return Realm.SHADOW
         return Realm.TRACKED
 

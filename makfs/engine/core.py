@@ -102,13 +102,15 @@ class Core:
             return inode.realm
         if not inode.is_dir and inode.path is not None:
             inode.realm = self.realm_at(inode.view, inode.path, is_dir=False)
-            if inode.realm is Realm.TRACKED and not self.classifier.is_shadow(os.path.basename(inode.path)):
+            if inode.realm is Realm.TRACKED and not self.classifier.shadows.is_shadow(
+                os.path.basename(inode.path)
+            ):
                 inode.judged = self.classifier.generation
         return inode.realm
 
     def realm_at(self, view: View, path: str, *, is_dir: bool) -> Realm:
         """Return the realm of a path in a view. A shadow that became an ordinary file is tracked."""
-        realm = self.classifier.realm(path, is_dir=is_dir)
+        realm = self.classifier.realm(path, is_dir=is_dir, by_mkstemp=True)
         if view.stand is not None:
             return view.stand.realm(path, realm)
         if realm is not Realm.SHADOW:
@@ -116,7 +118,9 @@ class Core:
         folder, _, name = path.rpartition("/")
         if view.upper is not None and view.upper.has(folder, name):
             return realm
-        return Realm.SHADOW if self.backing.lstat(path) is None else Realm.TRACKED
+        if not self.classifier.shadows.is_shadow(name) or self.backing.lstat(path) is not None:
+            return Realm.TRACKED
+        return Realm.SHADOW
 
     def file(self, path: str) -> File:
         """Return the head file of a path, made on first use."""

@@ -375,13 +375,15 @@ class FileSystem(Looking):
         view = folder.view
         if realm is Realm.GIT:
             await self.git_locks.wait(view, path, flags)
+        there = None if realm in REAL else self.find(folder, name)
+        if realm is Realm.TRACKED and there is None and _made_by_mkstemp(flags, mode):
+            realm = self.core.classifier.realm(path, is_dir=False, by_mkstemp=True)
         if realm in REAL:
             real = self.real.create(view, path, realm, mode, flags, self._maker(caller))
             if realm is Realm.GIT:
                 self.git_locks.made(view, path)
             view.stirred = True
             return self._made(folder, name), self._opened(real, keep_cache=realm is not Realm.GIT)
-        there = self.find(folder, name)
         if there is not None:
             if flags & os.O_EXCL:
                 raise oserror(errno.EEXIST, path)
@@ -569,6 +571,12 @@ class FileSystem(Looking):
             attributes.set_owner(inode, change.uid, change.gid, effects)
         if change.atime_ns is not None or change.mtime_ns is not None:
             attributes.set_times(inode, change.atime_ns, change.mtime_ns, effects)
+
+
+def _made_by_mkstemp(flags: int, mode: int) -> bool:
+    """Tell whether an open(2) makes a file as mkstemp(3) does."""
+    new = os.O_RDWR | os.O_EXCL
+    return flags & (os.O_ACCMODE | os.O_EXCL) == new and stat.S_IMODE(mode) == 0o600
 
 
 def _is_new(inode: Inode) -> bool:

@@ -75,7 +75,7 @@ def check_repository(repo: Path, config: Config, progress: Progress) -> Sequence
     store = SqliteStore.open(backing.state, large_bytes=config.store.large_bytes)
     try:
         table = InodeTable({}, lambda path, number: None)
-        classifier = Classifier(backing, config.view.scratch, config.is_shadow)
+        classifier = Classifier(backing, config.view.scratch, config.shadows)
         core = Core(backing, store, config, classifier, table, Locks(store, max_waiters=1))
         return [*check_store(core, progress), *chain(*tree_findings(core, progress))]
     finally:

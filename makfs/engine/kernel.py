@@ -103,7 +103,7 @@ class Kernel:
         exclude_from_git(backing)
         store = SqliteStore.open(backing.state, large_bytes=config.store.large_bytes)
         table = InodeTable(store.inode_exceptions(), store.set_inode_exception)
-        classifier = Classifier(backing, config.view.scratch, config.is_shadow)
+        classifier = Classifier(backing, config.view.scratch, config.shadows)
         locks = Locks(store, max_waiters=config.mount.max_waiters, priority_for=config.priority_for)
         core = Core(backing, store, config, classifier, table, locks)
         core.next_uid = store.next_node_uid()

@@ -1,8 +1,10 @@
 """Git-ignored files and editors' shadows: readable where they are shared, private where they are written."""
 
 import errno
+import json
 import os
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -104,6 +106,12 @@ def test_built_file_moved_into_the_tree_is_a_commit_and_the_other_way_a_deletion
         assert not (top / build / "back.py").exists()
 
 
+def committed(served: Mounted, path: str) -> list[list[str]]:
+    """Return the paths of each commit that alice made in a file's folder."""
+    commits = json.loads(served.makfs("log", "--json", "--agent", "alice", "--path", os.path.dirname(path)))
+    return [commit["paths"] for commit in commits]
+
+
 def test_shadow_is_private_until_it_has_aged_and_then_an_ordinary_file(
     served: Mounted, greet: str, hand: Hands
 ) -> None:
@@ -122,6 +130,58 @@ def test_shadow_is_private_until_it_has_aged_and_then_an_ordinary_file(
     assert shadow.read_bytes() == b"X = 1\n"
     shadow.unlink()
     assert not any(each.exists() for each in others)
+
+
+@pytest.mark.parametrize("name", ["sedqwerty", "sedXa81cD", "XXqwerty", ".tmpqwerty"])
+def test_file_that_a_tool_makes_as_mkstemp_does_is_private_until_it_is_renamed(
+    served: Mounted, greet: str, hand: Hands, name: str
+) -> None:
+    alice, path = hand(), served.alice / greet
+    temporary = path.with_name(name)
+    fd = alice.do("open", temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+    alice.do("write", fd, b"X = 1\n")
+    alice.do("close", fd)
+    assert name in os.listdir(path.parent)
+    for folder in (path.parent, served.bob / os.path.dirname(greet), served.repo / os.path.dirname(greet)):
+        assert (name in os.listdir(folder)) is (folder == path.parent)
+    alice.do("rename", temporary, path)
+    assert (served.bob / greet).read_bytes() == b"X = 1\n"
+    assert committed(served, greet) == [[greet]]
+
+
+@pytest.mark.parametrize("name", ["sedqwerty", "XXqwerty", "XXlarge1"])
+def test_file_of_such_a_name_that_is_made_in_another_way_is_an_ordinary_one(
+    served: Mounted, greet: str, name: str
+) -> None:
+    mine, theirs = (top / os.path.dirname(greet) / name for top in (served.alice, served.bob))
+    mine.write_bytes(b"X = 1\n")
+    assert theirs.read_bytes() == b"X = 1\n"
+    theirs.unlink()
+    theirs.mkdir()
+    assert mine.is_dir()
+
+
+@pytest.mark.parametrize("name", ["sedqwerty", "XXqwerty"])
+def test_file_made_so_that_is_left_alone_becomes_an_ordinary_one_also_after_a_remount(
+    mounted: Mounted, hand: Hands, name: str
+) -> None:
+    alice = hand()
+    fd = alice.do("open", mounted.alice / name, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+    alice.do("write", fd, b"X = 1\n")
+    assert not (mounted.bob / name).exists()
+    alice.end()
+    eventually((mounted.bob / name).exists)
+    mounted.remount()
+    assert (mounted.repo / name).read_bytes() == (mounted.alice / name).read_bytes() == b"X = 1\n"
+
+
+@pytest.mark.parametrize("tool", [("sed", "-i", "s/hello/hallo/"), ("perl", "-pi", "-e", "s/hello/hallo/")])
+def test_edit_in_place_by_a_tool_is_one_commit(served: Mounted, greet: str, tool: tuple[str, ...]) -> None:
+    if shutil.which(tool[0]) is None:
+        pytest.skip(f"no {tool[0]} here")
+    subprocess.run([*tool, served.alice / greet], check=True)
+    assert b"def hallo(" in (served.bob / greet).read_bytes()
+    assert committed(served, greet) == [[greet]]
 
 
 def test_shadow_over_its_file_keeps_the_files_number(served: Mounted, greet: str, hand: Hands) -> None:

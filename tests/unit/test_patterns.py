@@ -26,7 +26,6 @@ ORDINARY = st.from_regex(r"[a-z]{1,12}(_[a-z]{1,8})?\.(py|rs|md|toml|json|ts|c|h
         ("app.py___jb_tmp___", "app.py"),
         ("new\nline.py~", "new\nline.py"),
         ("4913", ""),
-        ("sedXa81cD", ""),
         (".tmpQ1w2e3", ""),
         (".goutputstream-AB12CD", ""),
     ],
@@ -71,6 +70,19 @@ def test_ordinary_names_are_no_shadows(name: str) -> None:
     assert DEFAULTS.shadowed(name) is None
 
 
+@pytest.mark.parametrize("name", ["sedXa81cD", "sedqwerty", "XXUl9OJF", "XXlarger", ".tmpqwerty"])
+def test_names_that_people_give_too_are_shadows_if_the_file_is_made_as_mkstemp_makes_it(name: str) -> None:
+    assert DEFAULTS.is_shadow(name, by_mkstemp=True)
+    assert not DEFAULTS.is_shadow(name), "P3"
+
+
+@pytest.mark.parametrize(
+    "name", ["sedate.py", "sedges", "XXL.txt", "sed", "XX", "XXlarge", "sed_a1b2c", "app.py", ".tmpfile"]
+)
+def test_ordinary_names_are_no_shadows_however_the_file_is_made(name: str) -> None:
+    assert not DEFAULTS.is_shadow(name, by_mkstemp=True)
+
+
 @given(ORDINARY)
 def test_a_name_people_give_is_no_shadow_and_its_backup_is(name: str) -> None:
     assert not DEFAULTS.is_shadow(name)
@@ -92,22 +104,34 @@ def test_a_name_people_give_is_no_shadow_and_its_backup_is(name: str) -> None:
         ("v{hex:4}", "v00ff", "v00fff"),
         ("v{rand:2}", "vA1", "vab"),
         ("v{rand:2}", "va1", "vA"),
+        ("v{mkstemp:2}", "vab", "va_"),
     ],
 )
 def test_each_placeholder_matches_what_the_syntax_says(pattern: str, matching: str, other: str) -> None:
     rules = compile_shadows((pattern,))
-    assert rules.is_shadow(matching)
-    assert not rules.is_shadow(other)
+    assert rules.is_shadow(matching, by_mkstemp=True)
+    assert not rules.is_shadow(other, by_mkstemp=True)
 
 
 @pytest.mark.parametrize(
     "pattern",
     [
-        *("", "*", "?", "{name}", "{name}{pid}", "{rand:8}", "[a-z]*", "{name}[~]"),  # P1: no literal
+        *(
+            "",
+            "*",
+            "?",
+            "{name}",
+            "{name}{pid}",
+            "{rand:8}",
+            "{mkstemp:6}",
+            "[a-z]*",
+            "{name}[~]",
+        ),  # P1: no literal
         *("*a*b*", "{name}-{name}", "{name}*x*"),  # P2
         *(
             "{nme}~",
             "{rand}x",
+            "{mkstemp}x",
             "{name:3}x",
             "{pid:3}x",
             "{hex:0}x",
@@ -126,15 +150,16 @@ def test_a_pattern_outside_the_syntax_is_refused(pattern: str) -> None:
         check_shadow(pattern)
 
 
-@given(st.text(st.sampled_from("ab{}[]*?!-~#.{}name:pidhexrand16\\^&|()+$"), max_size=12))
+@given(st.text(st.sampled_from("ab{}[]*?!-~#.{}name:pidhexrandmkst16\\^&|()+$"), max_size=12))
 def test_any_text_compiles_or_is_refused_and_never_matches_every_name(pattern: str) -> None:
     try:
         check_shadow(pattern)
     except ValueError:
         return
     rules = compile_shadows((pattern,))
-    assert not rules.is_shadow("")
-    assert not rules.is_shadow("Zz" * 20), "P1"
+    for by_mkstemp in (False, True):
+        assert not rules.is_shadow("", by_mkstemp=by_mkstemp)
+        assert not rules.is_shadow("Zz" * 20, by_mkstemp=by_mkstemp), "P1"
 
 
 def test_no_patterns_mean_no_shadows() -> None:
