@@ -2,7 +2,6 @@
 
 C1  What is not accepted never gets into a Config: `parse` raises ConfigError naming file, key and what is.
 C2  The nearer file wins, key by key: the repository's, then the user's, then the default. Lists are replaced.
-C3  makfs.conf at the top of the project is `render()`, so the document and the code cannot differ.
 """
 
 import difflib
@@ -59,9 +58,9 @@ __all__ = [
     "Transport",
     "ViewConfig",
     "WriteConfig",
+    "accepted",
     "combine",
     "parse",
-    "render",
 ]
 
 FILE_NAME: Final = "makfs.conf"
@@ -313,10 +312,10 @@ def _accept(value: object, default: object, setting: Setting) -> object:
         if right_type and setting.low <= value <= setting.high:
             return type(default)(value)
     shown = textwrap.shorten(repr(value), 60)
-    raise ValueError(f"{shown} is not accepted; accepted: {_accepted(default, setting)}")
+    raise ValueError(f"{shown} is not accepted; accepted: {accepted(default, setting)}")
 
 
-def _accepted(default: object, setting: Setting) -> str:
+def accepted(default: object, setting: Setting) -> str:
     """Say what a key accepts, for people."""
     if isinstance(default, Enum):
         return "one of " + ", ".join(f'"{choice.value}"' for choice in type(default))
@@ -339,80 +338,3 @@ def _unknown(key: str, place: str, known: Iterable[str]) -> str:
     else:
         hint = f"accepted: {', '.join(here)}"
     return f"{place}{key} is unknown; {hint}"
-
-
-def render() -> str:
-    """Return makfs.conf with every key at its default (C3)."""
-    lines = [_HEAD]
-    for section, defaults in SECTIONS.items():
-        lines += ["", f"[{section}]"]
-        for key, setting in settings(section).items():
-            default = getattr(defaults, key)
-            for sentence in (setting.says, f"Accepted: {_accepted(default, setting)}."):
-                lines += _comment(sentence)
-            lines += [f"{key} = {_toml(default)}", ""]
-        lines.pop()
-    return "\n".join([*lines, _TAIL])
-
-
-def _comment(sentence: str) -> list[str]:
-    # Without hyphenation: a pattern broken in two could be copied.
-    return textwrap.wrap(
-        sentence,
-        width=104,
-        initial_indent="# ",
-        subsequent_indent="# ",
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
-
-
-def _toml(value: object) -> str:
-    if isinstance(value, Enum):
-        return f'"{value.value}"'
-    if isinstance(value, str):
-        return f'"{value}"'
-    if isinstance(value, tuple):
-        items = [f'"{item}"' for item in value]
-        oneline = f"[{', '.join(items)}]"
-        return oneline if len(oneline) < 80 else "[\n" + "".join(f"    {item},\n" for item in items) + "]"
-    return str(value)
-
-
-_HEAD = """\
-# Every setting of makfs at its default. A repository's own makfs.conf, at its top, needs only the keys it
-# changes; keys it leaves out come from ~/.config/makfs/makfs.conf, then from here. A list replaces the
-# whole list. Unknown keys and values that are not accepted are errors: nothing is mounted."""
-
-_TAIL = """
-# One agent: what on_write and reads say, for this agent alone, its role, its place in queues.
-# [agent.alice]
-# policy = "claim"
-# reads = "locked"
-# role = "documents"
-# isolation = "snapshot"  (its view stands at one commit, with its own edits, until it is published)
-# priority = 2  (-9 to 9: each step is worth a second of waiting in the queues of locks)
-
-# What agents of a role may write and read, and what is not there for them. Patterns as in .gitignore; in
-# `write`, PATTERN::NAME is a part of a file. Left out, write and read mean everything, hide nothing.
-# [role.documents]
-# write = ["docs/**", "src/app.py::Help.*"]
-# read = ["**"]
-# hide = ["secrets/"]
-
-# Some files: what on_write says, for the files a .gitignore line of this text would match. The last rule
-# that matches wins, before the agent's own; always_merge above comes before both.
-# [path."docs/**"]
-# on_write = "merge"
-
-# A program for `makfs run`, or what is different about one that makfs knows (docs/run.md). Accepted in
-# ~/.config/makfs/makfs.conf alone.
-# [adapter.claude]
-# unattended = ["--permission-mode", "acceptEdits"]
-
-# A process resource: commands that wait their turn under `makfs run`, one at a time whoever starts them, and
-# for how long they do, in seconds (docs/run.md). A command is of the last resource that names it.
-# [resource.test]
-# commands = ["pytest", "tox"]
-# wait_s = 3600
-"""

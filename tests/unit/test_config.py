@@ -21,10 +21,10 @@ from makfs.config import (
     RoleRule,
     combine,
     parse,
-    render,
 )
 from makfs.errors import ConfigError
 from makfs.ids import AgentId, RepoPath
+from makfs.sample import render
 from makfs.settings import SECTIONS, Setting, settings
 
 ALICE, BOB = AgentId("alice"), AgentId("bob")
@@ -45,7 +45,7 @@ def _refused(text: str) -> str:
 
 
 def test_the_shipped_file_is_what_the_code_renders() -> None:
-    assert SHIPPED.read_text() == render(), "C3: write makfs.conf anew from makfs.config.render()"
+    assert SHIPPED.read_text() == render(), "C3: write makfs.conf anew from makfs.sample.render()"
 
 
 def test_the_shipped_file_sets_every_key_to_its_default() -> None:
