@@ -26,7 +26,7 @@ from makfs.engine.large import put_large
 from makfs.engine.names import Maker
 from makfs.engine.plain import READ_STILL_S
 from makfs.engine.refusing import refuse
-from makfs.engine.staging import Staging
+from makfs.engine.staging import Staging, drops_pages
 from makfs.engine.views import View
 from makfs.errors import MakfsError, Refused, StoreFull
 
@@ -41,6 +41,7 @@ class Data:
         self.core = core
         self.corridor = corridor
         self.attributes = Attributes(core, corridor)
+        self.drops_pages = drops_pages(os.uname().release)
 
     # ---- open and make
 
@@ -52,7 +53,7 @@ class Data:
             self._freeze_if_hot(handle, handle.file)
         elif inode.staging is not None and inode.staging.held_up:
             self._freeze_held_up(handle, inode.staging)
-        inode.opens += 1
+        inode.opened()
         if inode.staging is None:
             if handle.in_place:  # also when frozen: it may map the file
                 inode.stand_still(STILL_S)
@@ -386,7 +387,8 @@ class Data:
             raise OSError(errno.ENOSPC, str(error), path) from error
         self._committed(inode, staging)
         at_the_end = edit is not None and edit.base != staging.base
-        if landed is None or landed.merged or staging.patched or at_the_end:
+        left_pages = staging.patched and (inode.crowded or not self.drops_pages)
+        if landed is None or landed.merged or left_pages or at_the_end:
             self._tell_writer(inode, edit, before, landed, effects)
         elif staging.told and before.st_mtime_ns != self.core.mtime_ns(path):
             effects.attributes.append(inode.ino)

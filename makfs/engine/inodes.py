@@ -128,9 +128,9 @@ class Inode:
     """One file or directory of one view, as the kernel knows it."""
 
     __slots__ = (
-        "_staging", "closed", "displaced", "given", "ino", "is_dir", "judged", "kind", "last_stat", "lookups",
-        "opens", "orphan_fd", "path", "pinned", "realm", "shown", "still_until", "suspended", "view",
-        "young_until",
+        "_staging", "closed", "crowded", "displaced", "given", "ino", "is_dir", "judged", "kind", "last_stat",
+        "lookups", "opens", "orphan_fd", "path", "pinned", "realm", "shown", "still_until", "suspended",
+        "view", "young_until",
     )  # fmt: skip
 
     def __init__(self, ino: int, view: "View", path: str, realm: Realm, is_dir: bool) -> None:
@@ -141,6 +141,7 @@ class Inode:
         self.is_dir = is_dir
         self.lookups = 0  # the kernel's references
         self.opens = 0  # open handles
+        self.crowded = False  # several handles were open at once, since it was last closed by all
         self._staging: Staging | None = None
         self.suspended: Staging | None = None  # refused at FLUSH, for a handle that goes on
         self.judged = -1  # the generation of ignore rules that `realm` was found by
@@ -206,6 +207,11 @@ class Inode:
     def made_now(self) -> None:
         """Note that the view has just made the file."""
         self.young_until = time.monotonic() + YOUNG_S
+
+    def opened(self) -> None:
+        """Count one more open handle."""
+        self.crowded = self.opens > 0
+        self.opens += 1
 
     def drop_orphan_fd(self) -> None:
         """Close the kept bytes."""

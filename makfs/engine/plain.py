@@ -47,7 +47,7 @@ def open_plain(core: Core, inode: Inode | None, flags: int, tid: int) -> Tracked
     handle.fd, handle.version = fd, file.version
     file.believe(view.number, core.procs.group(tid), file.version)
     view.stirred = True
-    inode.opens += 1
+    inode.opened()
     inode.stand_still(READ_STILL_S)
     return handle
 

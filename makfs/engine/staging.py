@@ -6,6 +6,7 @@ S3  What was only appended (O_APPEND) goes to the end of the head, whatever that
 """
 
 import os
+import re
 import tempfile
 import time
 from pathlib import Path
@@ -14,6 +15,15 @@ import trio
 
 from makfs.engine.files import Belief
 from makfs.engine.procs import Writer
+
+
+def drops_pages(release: str) -> bool:
+    """Tell whether a kernel of this release drops the pages that a direct write makes wrong.
+
+    It does since 6.6, before it sends the write: a page that is read until that arrives is the old one.
+    """
+    found = re.match(r"(\d+)\.(\d+)", release)
+    return found is None or (int(found[1]), int(found[2])) >= (6, 6)
 
 
 class Staging:
@@ -145,8 +155,6 @@ class Staging:
         return self.read(0, self._size)
 
     def _moved(self) -> None:
-        self.patched = False  # written past the kernel's cache onto a text it may have cached
-        self.told = False  # the kernel may have cached the staged attributes
         self.mtime_ns = time.time_ns()
         self.times_set = self.told = False
 

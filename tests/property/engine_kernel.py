@@ -58,6 +58,7 @@ class Caches:
         self.attributes: dict[int, StatLike] = {}
         self.pages: dict[int, bytes] = {}
         self.open_files = 0
+        self.told: list[int] = []  # inodes that the engine had dropped
         self.old = False  # before Linux 6.6 a direct write left the pages that it made wrong
         assert self.kernel.outbox is not None
         self.tender = Tender(
@@ -71,6 +72,10 @@ class Caches:
         """Drop the pages and attributes of an inode."""
         self.pages.pop(ino, None)
         self.attributes.pop(ino, None)
+
+    def be_old(self, old: bool = True) -> None:
+        """Be a Linux before 6.6, and let the engine know."""
+        self.old, self.kernel.data.drops_pages = old, not old
 
     def attributes_of(self, ino: int) -> None:
         """Drop the attributes of an inode."""
@@ -396,6 +401,7 @@ class Notifier:
 
     def inode(self, ino: int) -> None:
         """Drop the pages and attributes of an inode."""
+        self._caches.told.append(ino)
         self._caches.inode(ino)
 
     def attributes(self, ino: int) -> None:

@@ -52,7 +52,7 @@ class OneView(RuleBasedStateMachine):
             os.chmod(top / "d", 0o755)
             os.chmod(top / "a.py", 0o644)
         self.caches = Caches(self.folder / "repo", ("alice",))
-        self.caches.old = old
+        self.caches.be_old(old)
         self.process = Process(self.caches, "alice")
         self.files: list[tuple[OpenFile, int]] = []
 
@@ -208,7 +208,7 @@ class OneView(RuleBasedStateMachine):
         self.caches.close()
         old = self.caches.old
         self.caches = Caches(self.folder / "repo", ("alice",))
-        self.caches.old = old
+        self.caches.be_old(old)
         self.process = Process(self.caches, "alice")
 
     @invariant()
