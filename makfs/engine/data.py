@@ -4,6 +4,8 @@ D1  A view reads its own staged bytes; other views read committed ones (S1).
 D2  FLUSH commits written bytes; RELEASE commits what only truncation or creation staged.
 D3  A FLUSH that is refused shows the committed text again and keeps the staging for a handle that goes on;
     RELEASE drops it, for its bytes are kept as a refusal (C3).
+D4  A handle that staged nothing commits nothing at FLUSH and RELEASE: what another process of its view is writing
+    is not complete. The last handle of all commits what is left.
 """
 
 import errno
@@ -125,7 +127,7 @@ class Data:
         base = handle.file.belief(view.number, self.core.procs.group(tid))
         staging = self._new_staging(b"", base, handle)
         staging.new, staging.mode, staging.uid, staging.gid = True, stat.S_IMODE(mode), maker.uid, maker.gid
-        inode.staging = staging
+        inode.staging = handle.into = staging
         inode.made_now()
         inode.opens += 1
         return handle
@@ -140,6 +142,11 @@ class Data:
         )  # fmt: skip
 
     def _stage(self, handle: TrackedHandle, *, truncate: bool = False, start: bool = False) -> Staging:
+        """Return the inode's staging for a handle that changes it now."""
+        handle.into = self._begun(handle, truncate=truncate, start=start)
+        return handle.into
+
+    def _begun(self, handle: TrackedHandle, *, truncate: bool, start: bool) -> Staging:
         """Return the inode's staging, begun now from what the writer believes the file to be (S1).
 
         `start`: it writes at the file's start, and so most likely all of it, from memory.
@@ -241,13 +248,15 @@ class Data:
     # ---- commit
 
     def flush(self, handle: TrackedHandle, effects: Effects, *, whole: bool = False) -> None:
-        """Commit written bytes (D2), with `whole` truncation and creation too. Raises Refused, OSError."""
+        """Commit written bytes (D2, D4), with `whole` truncation and creation too. Raises Refused, OSError."""
         handle.check_accepted()
         inode = handle.inode
         staging = inode.staging
         if staging is None or not handle.writable or inode.path is None:
             return
         if not (staging.dirty if whole else staging.wrote):
+            return
+        if not (handle.takes_part or (whole and staging.writer.pid == handle.writer().pid)):
             return
         try:
             self.commit(inode, effects)
@@ -261,11 +270,11 @@ class Data:
             raise
 
     def release(self, handle: TrackedHandle, effects: Effects) -> None:
-        """Close a handle; commit what is still staged (D2). Raises nothing: nobody listens."""
+        """Close a handle; commit what is still staged (D2, D4). Raises nothing: nobody listens."""
         inode = handle.inode
         inode.opens -= 1
-        staging = inode.staging
-        if handle.writable and staging is not None and staging.dirty and inode.path is not None:
+        answers = handle.takes_part or not inode.opens or inode in self.core.stranded
+        if handle.writable and answers and inode.is_staged and inode.path is not None:
             self._commit_last(inode, effects)
         handle.close_fd()
         self._let_go(handle, effects)

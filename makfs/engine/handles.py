@@ -8,6 +8,7 @@ from makfs.engine.core import Core
 from makfs.engine.files import Belief, File
 from makfs.engine.inodes import Inode
 from makfs.engine.procs import Writer
+from makfs.engine.staging import Staging
 from makfs.errors import Refused
 from makfs.ids import RepoPath
 
@@ -17,7 +18,7 @@ class TrackedHandle:
 
     __slots__ = (
         "_nowhere", "append", "belief", "cached", "core", "fd", "flags", "frozen", "in_place", "inode",
-        "refused", "text", "tid", "unread", "version", "writable",
+        "into", "refused", "text", "tid", "unread", "version", "writable",
     )  # fmt: skip
 
     def __init__(self, core: Core, inode: Inode, flags: int, tid: int) -> None:
@@ -36,6 +37,7 @@ class TrackedHandle:
         self.cached = flags & os.O_ACCMODE == os.O_RDWR  # its writes go through the kernel's page cache
         self.in_place = flags & (os.O_ACCMODE | os.O_TRUNC | os.O_APPEND) == os.O_RDWR
         self.unread = False  # its process still believes in an older version, until it reads
+        self.into: Staging | None = None  # what it staged last
         self.refused: Refused | None = None  # a write was; what follows it makes no sense without it
 
     @property
@@ -51,6 +53,14 @@ class TrackedHandle:
         """Raise Refused again if a write to this handle was refused, and the file not emptied since."""
         if self.refused is not None:
             raise type(self.refused)(self.refused.number, str(self.refused))
+
+    @property
+    def takes_part(self) -> bool:
+        """Tell whether some of what is staged may have come through this handle.
+
+        Stores to a mapping may come through any handle; who mapped the file opened it to read and write.
+        """
+        return self.into is self.inode.staging or self.flags & os.O_ACCMODE == os.O_RDWR
 
     def writer(self) -> Writer:
         """Return the process that opened the file."""
