@@ -4,8 +4,8 @@ D1  A view reads its own staged bytes; other views read committed ones (S1).
 D2  FLUSH commits written bytes; RELEASE commits what only truncation or creation staged.
 D3  A FLUSH that is refused shows the committed text again and keeps the staging for a handle that goes on;
     RELEASE drops it, for its bytes are kept as a refusal (C3).
-D4  A handle that staged nothing commits nothing at FLUSH and RELEASE: what another process of its view is writing
-    is not complete. The last handle of all commits what is left.
+D4  A handle that staged nothing commits nothing at FLUSH and RELEASE: what another process of its view is
+    writing is not complete. The last handle of all commits what is left.
 """
 
 import errno
@@ -248,7 +248,7 @@ class Data:
     # ---- commit
 
     def flush(self, handle: TrackedHandle, effects: Effects, *, whole: bool = False) -> None:
-        """Commit written bytes (D2, D4), with `whole` truncation and creation too. Raises Refused, OSError."""
+        """Commit written bytes (D2, D4), with `whole` the rest, too. Raises Refused, OSError."""
         handle.check_accepted()
         inode = handle.inode
         staging = inode.staging
