@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import signal
 import time
 from typing import Any
 
@@ -9,7 +10,7 @@ from makfs.engine.api import KernelApi, Waits
 from makfs.ids import AgentId
 from makfs.store.model import LogQuery
 from makfs.wire.runrecord import RunRecord, RunUse
-from makfs.wire.runs import PAUSED, RESTARTING, RUNNING
+from makfs.wire.runs import ENDED, PAUSED, RESTARTING, RUNNING, RunEnding
 from makfsd import groups, pausing, processes
 from makfsd.runfiles import RunFiles
 
@@ -108,3 +109,29 @@ class Counting:
             len(rows), record.limits.pids if "pids" in record.enforced else 0,
             record.commits, record.refusals, memory is not None,
         )  # fmt: skip
+
+
+def ended(record: RunRecord, ending: RunEnding) -> RunRecord:
+    """Return a record with what its keeper wrote down at the end."""
+    return dataclasses.replace(
+        record,
+        status=ENDED,
+        end_ns=ending.end_ns,
+        exit_code=ending.exit_code,
+        signal=_signal_of(ending.exit_code),
+        stdout_bytes=ending.stdout_bytes,
+        stderr_bytes=ending.stderr_bytes,
+        dropped_bytes=ending.dropped_bytes,
+        log_problem=ending.log_problem,
+        restarts=ending.restarts,
+        tokens=ending.tokens,
+        usage=ending.usage,
+    )
+
+
+def _signal_of(exit_code: int) -> str:
+    """Return the name of the signal that an exit code tells of, "" if of none."""
+    try:
+        return signal.Signals(exit_code - 128).name if exit_code > 128 else ""
+    except ValueError:
+        return ""

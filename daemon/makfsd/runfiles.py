@@ -3,6 +3,7 @@
 V1  A run that begins has a place to write down its end, also when the disk is filled meanwhile.
 """
 
+import contextlib
 import dataclasses
 import json
 import logging
@@ -16,19 +17,23 @@ from typing import TypeVar
 from makfs.errors import MakfsError
 from makfs.runs.restarts import Told
 from makfs.wire.errors import WireError
-from makfs.wire.runrecord import RunEvent, RunRecord
+from makfs.wire.runrecord import RunRecord
 from makfs.wire.runs import (
     END_BYTES,
     END_NAME,
     EVENTS_NAME,
     LIVE_NAME,
     RECORD_NAME,
+    TOLD_NAME,
     WISH_NAME,
     RunEnding,
+    RunEvent,
     RunLive,
     RunWish,
 )
 from makfs.wire.values import from_json, to_json
+
+MOST_HEARD_BYTES = 1 << 16  # at once, and many times what a keeper writes in that time
 
 T = TypeVar("T")
 
@@ -41,7 +46,7 @@ class RunFiles:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._unwritten: dict[int, RunRecord] = {}
-        self.told: Callable[[int, str, str], None] = lambda _number, _event, _says: None
+        self.told: Callable[[int, RunEvent], None] = lambda _number, _event: None
 
     def of(self, number: int) -> Path:
         """Return a run's folder."""
@@ -95,7 +100,26 @@ class RunFiles:
 
     def tell(self, number: int, event: str, says: str = "") -> None:
         """Add a line to a run's events."""
-        line = json.dumps(to_json(RunEvent(time.time_ns(), event, says)))
+        self._add(number, RunEvent(time.time_ns(), event, says))
+
+    def hear(self, number: int, heard_bytes: int) -> int:
+        """Add what the keeper has written down since; return how far that has been taken over."""
+        try:
+            with open(self.of(number) / TOLD_NAME, "rb") as file:
+                file.seek(heard_bytes)
+                lines = file.read(MOST_HEARD_BYTES).splitlines(keepends=True)
+        except OSError:
+            return heard_bytes
+        for line in lines:
+            if not line.endswith(b"\n"):
+                break
+            heard_bytes += len(line)
+            with contextlib.suppress(ValueError, WireError):
+                self._add(number, from_json(RunEvent, json.loads(line)))
+        return heard_bytes
+
+    def _add(self, number: int, event: RunEvent) -> None:
+        line = json.dumps(to_json(event))
         path = self.of(number) / EVENTS_NAME
         try:
             fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
@@ -105,7 +129,7 @@ class RunFiles:
                 os.close(fd)
         except OSError as error:
             log.warning("%s cannot be written: %s", path, error.strerror)
-        self.told(number, event, says)
+        self.told(number, event)
 
     def last_output_ns(self, number: int) -> int:
         """Return when the program wrote something last, on the wall clock; 0: never."""

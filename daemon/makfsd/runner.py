@@ -27,9 +27,9 @@ from makfs.runs.restarts import Told
 from makfs.wire import verbs
 from makfs.wire.place import STATE_DIR
 from makfs.wire.runrecord import RunRecord, RunUse
-from makfs.wire.runs import ENDED, LOST, RESTARTING, RUNNING, RUNS_DIR, RunEnding, RunPlan, Turn
+from makfs.wire.runs import LOST, RESTARTING, RUNNING, RUNS_DIR, RunEvent, RunPlan, Turn
 from makfsd import groups, pausing, processes
-from makfsd.counting import Counting
+from makfsd.counting import Counting, ended
 from makfsd.groups import Groups
 from makfsd.runfiles import RunFiles
 from makfsd.starting import Starting, budget_of
@@ -86,20 +86,24 @@ class Runner:
                     self._finish(record.number)
                 else:
                     log.info("run %d of %s is taken over", record.number, record.agent)
+                    self._change(record, heard_bytes=self._hear(record))
                     self._files.tell(record.number, "taken over", "Another makfsd looks after it now.")
                     self._tasks.start_soon(self._watch, record.number, watched)
             task_status.started()
-            self._tasks.start_soon(self._keep_waits)
+            self._tasks.start_soon(self._keep_up)
             await self._judge.run()
 
-    async def _keep_waits(self) -> None:
-        """Keep in the records, for the next daemon, what is known here alone."""
+    async def _keep_up(self) -> None:
+        """Take over what keepers have told; put what is known here alone into the records."""
         while True:
             await trio.sleep(KEEP_S)
             for record in self.running():
-                now = self._counting.waits(record)
-                if now["waits"] != record.waits:
-                    self._change(record, **now)
+                new = self._counting.waits(record) | {"heard_bytes": self._hear(record)}
+                if any(getattr(record, name) != value for name, value in new.items()):
+                    self._change(record, **new)
+
+    def _hear(self, record: RunRecord) -> int:
+        return self._files.hear(record.number, record.heard_bytes)
 
     async def _watch(self, number: int, keeper: int) -> None:
         try:
@@ -147,19 +151,21 @@ class Runner:
         finally:
             self._finish(plan.number)
 
-    def _told(self, number: int, event: str, says: str) -> None:
+    def _told(self, number: int, event: RunEvent) -> None:
         """Record a run's event among what happened (docs/events.md)."""
         record = self._live.get(number) or self._files.record(number)
         if record is not None:
             over = {"exit_code": record.exit_code, "signal": record.signal or None} if record.is_over else {}
-            kind = f"run-{event.replace(' ', '-')}"
-            self._kernel.news.tell(kind, record.agent, run=number, says=says or None, **over)
+            kind = f"run-{event.event.replace(' ', '-')}"
+            fields = {"run": number, "says": event.says or None, **over}
+            self._kernel.news.tell(kind, record.agent, time_ns=event.time_ns, **fields)
 
     def started(self, number: int, keeper: int, leader: int) -> None:
         """See RunsApi."""
         record = self._of_live(number)
         self._again.discard(number)
-        self._change(record, keeper=processes.process(keeper), leader=processes.process(leader))
+        kept, led = processes.process(keeper), processes.process(leader)
+        self._change(record, keeper=kept, leader=led, heard_bytes=self._hear(record))
         self._kernel.belonging.keep(number, keeper)
 
     def now(self, number: int) -> RunRecord | None:
@@ -319,6 +325,7 @@ class Runner:
         with contextlib.suppress(KeyError, MakfsError):
             self._kernel.tasks.put_back(record.agent, record.task, self._had.pop(number))
         record = dataclasses.replace(self._counting.fresh(record), status=RUNNING)
+        record = dataclasses.replace(record, heard_bytes=self._hear(record))
         self._again.discard(number)
         ending = self._files.ending(number)
         if ending is None:
@@ -327,7 +334,7 @@ class Runner:
                 self._send(record, signal.SIGKILL)
             record = dataclasses.replace(record, status=LOST, end_ns=time.time_ns())
         else:
-            record = _ended(record, ending)
+            record = ended(record, ending)
         record = dataclasses.replace(
             self._counting.count(record), oom_kills=groups.oom_kills(record.groups), paused_ns=0, next_ns=0
         )
@@ -369,28 +376,3 @@ def _with_processes(record: RunRecord) -> RunRecord:
     if record.is_over:
         return record
     return dataclasses.replace(record, processes=tuple(pausing.members(record)))
-
-
-def _ended(record: RunRecord, ending: RunEnding) -> RunRecord:
-    return dataclasses.replace(
-        record,
-        status=ENDED,
-        end_ns=ending.end_ns,
-        exit_code=ending.exit_code,
-        signal=_signal_of(ending.exit_code),
-        stdout_bytes=ending.stdout_bytes,
-        stderr_bytes=ending.stderr_bytes,
-        dropped_bytes=ending.dropped_bytes,
-        log_problem=ending.log_problem,
-        restarts=ending.restarts,
-        tokens=ending.tokens,
-        usage=ending.usage,
-    )
-
-
-def _signal_of(exit_code: int) -> str:
-    """Return the name of the signal that an exit code tells of, "" if of none."""
-    try:
-        return signal.Signals(exit_code - 128).name if exit_code > 128 else ""
-    except ValueError:
-        return ""

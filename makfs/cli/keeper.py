@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 from makfs.cli import leftovers
 from makfs.cli.door import Door, Feed
 from makfs.cli.keeperlog import Log, Transcript, write_all
-from makfs.cli.keeping_live import Live
-from makfs.cli.window import Window, take_terminal
+from makfs.cli.keeping_live import Live, device_of
+from makfs.cli.window import Window, in_child
 from makfs.runs.restarts import Ended, Next, Policy, Told, When, decide
 from makfs.wire.attaching import END, ERR, IN, OUT, SIGNAL, SIZE
 from makfs.wire.runs import TERMINAL_NAME
@@ -75,7 +75,7 @@ class Keeper:
         self._lost = lost
         self._say = say
         self._events = selectors.DefaultSelector()
-        self._status = b""
+        self._status, self._status_fd = b"", -1
         self._pending: list[int] = []
         self._outputs: dict[int, Log] = {}
         out, err = (None, None) if job.quiet else (1, 2)
@@ -92,7 +92,7 @@ class Keeper:
         self._metering = _metering(job, self._live)
         self._leader = 0
         self._ever_led = False
-        self._device = _device(job.view)  # of the view that the program is in
+        self._device = device_of(job.view)  # of the view that the program is in
         self._is_view_gone = False
         self._kill_at = 0.0  # when a program whose view is gone is killed, 0: it was not told to end
         self._is_told_again = False
@@ -134,7 +134,10 @@ class Keeper:
             after = decide(
                 self._job.policy, Ended(code, ran_ns, now.restarts, now.streak, told), time.monotonic_ns()
             )
-            if after is None or not self._wait_for(after):
+            if after is None:
+                return code
+            self._live.again(after.restarts, (after.start_ns - time.monotonic_ns()) / 1e9, code, told)
+            if not self._wait_for(after):
                 return code
             now = after
 
@@ -152,6 +155,7 @@ class Keeper:
                 self._look_for_view()
         self._drain(child)
         self._close_outputs()
+        self._close_status()
         if self._metering is not None:
             self._metering.end()
         if not self._job.confined:
@@ -164,12 +168,10 @@ class Keeper:
 
     def _wait_for(self, after: Next) -> bool:
         """Return True when it is time to start again, False if the run is to end instead."""
-        wait_s = (after.start_ns - time.monotonic_ns()) / 1e9
-        self._live.put(leader=None, restarts=after.restarts, next_ns=time.time_ns() + int(wait_s * 1e9))
         while True:
             left_s = (after.start_ns - time.monotonic_ns()) / 1e9
-            if left_s <= 0 and _device(self._job.view):
-                self._device = _device(self._job.view)
+            if left_s <= 0 and device_of(self._job.view):
+                self._device = device_of(self._job.view)
                 return True
             self._turn(left_s if left_s > 0 else LOOK_S)
             told = self._live.wish()
@@ -190,6 +192,7 @@ class Keeper:
             out_read, out_write = os.pipe2(os.O_CLOEXEC)
             program_end = self._input_of_program()
         one = self._job.terminal and (self._job.quiet or os.isatty(2))
+        takes = self._job.terminal and not self._job.confined  # confined, setsid(1) does it inside
         try:
             child = subprocess.Popen(
                 self._job.line(write_end),
@@ -200,7 +203,7 @@ class Keeper:
                 stderr=out_write if one else error_write,
                 pass_fds=(*self._job.pass_fds, write_end) if self._job.confined else (),
                 start_new_session=True,
-                preexec_fn=self._in_child(),  # noqa: PLW1509 - there are no threads (K2)
+                preexec_fn=in_child(self._job.groups, takes=takes),  # noqa: PLW1509 - there are no threads (K2)
             )
         except subprocess.SubprocessError:
             raise OSError(0, "its control group cannot be entered") from None
@@ -208,6 +211,7 @@ class Keeper:
             os.close(fd)
         if not self._job.confined:
             self._lead(child.pid)
+        self._status_fd = read_end
         self._events.register(read_end, selectors.EVENT_READ, self._take_status)
         for fd, log in ((out_read, self._out), (error_read, self._err)):
             self._outputs[fd] = log
@@ -216,22 +220,6 @@ class Keeper:
             with contextlib.suppress(KeyError):  # of the start before
                 self._events.register(0, selectors.EVENT_READ, self._take_input)
         return child
-
-    def _in_child(self) -> Callable[[], None] | None:
-        """Return what the child does before it becomes the program."""
-        takes = self._job.terminal and not self._job.confined  # confined, setsid(1) does it inside
-        groups = self._job.groups
-        if not takes and not groups:
-            return None
-
-        def prepare() -> None:
-            for each in groups:
-                with open(os.path.join(each, "cgroup.procs"), "w", encoding="ascii") as file:
-                    file.write("0")
-            if takes:
-                take_terminal()
-
-        return prepare
 
     def _open_terminal(self) -> tuple[int, int]:
         """Return both ends of a new terminal."""
@@ -314,10 +302,16 @@ class Keeper:
         chunk = os.read(fd, CHUNK_BYTES)
         self._status += chunk
         if not chunk:
-            self._events.unregister(fd)
-            os.close(fd)
+            self._close_status()
         if not self._leader and b"\n" in self._status:
             self._lead(json.loads(self._status.split(b"\n")[0])["child-pid"])
+
+    def _close_status(self) -> None:
+        """Hear no more of a start that is over: it would be taken for the next one."""
+        if self._status_fd >= 0:
+            self._events.unregister(self._status_fd)
+            os.close(self._status_fd)
+            self._status_fd = -1
 
     def _lead(self, pid: int) -> None:
         self._leader = pid
@@ -328,13 +322,15 @@ class Keeper:
     def _hear_of_daemon(self, fd: int) -> None:
         self._events.unregister(fd)
         self._is_view_gone = self._job.policy.when is not When.NO
+        self._live.tell("view gone", "makfsd has ended; the program goes on.")
         self._lost()
 
     def _look_for_view(self) -> None:
         """End a program that is to be started again in its view, which somebody mounted anew."""
-        device = _device(self._job.view)
+        device = device_of(self._job.view)
         if not self._kill_at and device and device != self._device:
             self._is_told_again = True
+            self._live.tell("view back", "The program is ended, and started again in its view.")
             self._kill_at = time.monotonic() + GRACE_S
             self._pass_on(signal.SIGTERM)
         elif self._kill_at and time.monotonic() >= self._kill_at and self._leader:
@@ -389,11 +385,3 @@ def _metering(job: Job, live: Live) -> "Metering | None":
     from makfs.cli.metering import Metering
 
     return Metering(job.adapter, job.secrets, live, job.folder)
-
-
-def _device(view: str) -> int:
-    """Return the number of the file system that a view is in, 0 if it cannot be entered."""
-    try:
-        return os.stat(view or "/").st_dev
-    except OSError:
-        return 0

@@ -8,6 +8,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import signal
 import time
 
 from makfs.cli.keeperlog import Log, write_all
@@ -18,9 +19,11 @@ from makfs.wire.runs import (
     END_NAME,
     EVENTS_NAME,
     LIVE_NAME,
+    TOLD_NAME,
     WISH_NAME,
     Process,
     RunEnding,
+    RunEvent,
     RunLive,
     RunWish,
 )
@@ -35,6 +38,7 @@ class Live:
     def __init__(self, folder: str) -> None:
         self._folder = folder
         self._seen_bytes = 0
+        self._starts = 0
         self.now = RunLive(_process(os.getpid()))
 
     def put(self, **new: object) -> None:
@@ -47,6 +51,29 @@ class Live:
     def lead(self, pid: int) -> None:
         """Write down the first process of a program's namespace or session."""
         self.put(leader=_process(pid))
+        self._starts += 1
+        if self._starts > 1:
+            self.tell("restarted", f"This is start {self._starts} of its program.")
+
+    def again(self, restarts: int, wait_s: float, code: int, told: Told) -> None:
+        """Write down that the program has ended and will be started again."""
+        self.put(leader=None, restarts=restarts, next_ns=time.time_ns() + int(wait_s * 1e9))
+        asked = "as was asked for" if told is Told.AGAIN else f"in {max(0.0, wait_s):.3g} s"
+        self.tell("restarting", f"Its program ended with {ending_of(code)}, and is started again {asked}.")
+
+    def tell(self, event: str, says: str) -> None:
+        """Write down what happened, for makfsd to put among the run's events."""
+        line = json.dumps(to_json(RunEvent(time.time_ns(), event, says))) + "\n"
+        with contextlib.suppress(OSError):
+            fd = os.open(
+                os.path.join(self._folder, TOLD_NAME),
+                os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC,
+                0o600,
+            )
+            try:
+                write_all(fd, line.encode())
+            finally:
+                os.close(fd)
 
     def end(self, code: int, out: Log, err: Log) -> None:
         """Write down how the run ended (V1)."""
@@ -108,6 +135,22 @@ class Live:
             with open(path + ".new", "w", encoding="ascii") as file:
                 json.dump(to_json(value), file)
             os.replace(path + ".new", path)
+
+
+def ending_of(code: int) -> str:
+    """Say how a program ended."""
+    try:
+        return f"exit code {code}" if code <= 128 else signal.Signals(code - 128).name
+    except ValueError:
+        return f"exit code {code}"
+
+
+def device_of(view: str) -> int:
+    """Return the number of the file system that a view is in, 0 if it cannot be entered."""
+    try:
+        return os.stat(view or "/").st_dev
+    except OSError:
+        return 0
 
 
 def _process(pid: int) -> Process | None:

@@ -6,7 +6,7 @@ import os
 import struct
 import termios
 import tty
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from makfs.cli.keeperlog import Transcript
 
@@ -66,6 +66,21 @@ class Window:
             termios.tcsetattr(0, termios.TCSADRAIN, before)
 
 
-def take_terminal() -> None:
+def _take_terminal() -> None:
     """Make standard input the controlling terminal of this session."""
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
+def in_child(groups: Sequence[str], *, takes: bool) -> Callable[[], None] | None:
+    """Return what a child does before it becomes the program: enter control groups, take its terminal."""
+    if not takes and not groups:
+        return None
+
+    def prepare() -> None:
+        for each in groups:
+            with open(os.path.join(each, "cgroup.procs"), "w", encoding="ascii") as file:
+                file.write("0")
+        if takes:
+            _take_terminal()
+
+    return prepare

@@ -27,9 +27,12 @@ class News:
         self._waiting: set[trio.Event] = set()
         store.events.news = self._wake
 
-    def tell(self, kind: str, agent: str = "", **fields: object) -> None:
-        """Record that something happened: a kind of docs/events.md, with its fields. Cost: microseconds."""
-        self._store.events.record(kind, agent, time.time_ns(), fields)
+    def tell(self, kind: str, agent: str = "", *, time_ns: int = 0, **fields: object) -> None:
+        """Record that something happened: a kind of docs/events.md, with its fields. Cost: microseconds.
+
+        `time_ns`: when, if not now.
+        """
+        self._store.events.record(kind, agent, time_ns or time.time_ns(), fields)
 
     @property
     def newest(self) -> Position:

@@ -28,8 +28,11 @@ class EventsPage:
 class NewsApi(Protocol):
     """What happened: to be recorded, and to be read."""
 
-    def tell(self, kind: str, agent: str = "", **fields: object) -> None:
-        """Record that something happened: a kind of docs/events.md, with its fields. Cost: microseconds."""
+    def tell(self, kind: str, agent: str = "", *, time_ns: int = 0, **fields: object) -> None:
+        """Record that something happened: a kind of docs/events.md, with its fields. Cost: microseconds.
+
+        `time_ns`: when, if not now.
+        """
         ...
 
     @property

@@ -8,15 +8,6 @@ from makfs.wire.runs import ENDED, LOST, Care, Process
 
 
 @dataclass(frozen=True, slots=True)
-class RunEvent:
-    """What happened to a run, for people."""
-
-    time_ns: int  # wall clock
-    event: str  # "began", "restarted", "warned", "paused", "resumed", "stopped", "ended" ...
-    says: str = ""  # a sentence
-
-
-@dataclass(frozen=True, slots=True)
 class RunProcess:
     """A process of a run, when it was asked."""
 
@@ -86,6 +77,7 @@ class RunRecord:
     tokens: int = 0  # that the program says it used, as far as its adapter can read that
     usage: Usage = field(default_factory=Usage)  # what they are made of
     oom_kills: int = 0  # processes killed for --memory, as far as a control group counts them
+    heard_bytes: int = 0  # of what its keeper wrote down for makfsd, so much is among the run's events
     view_gone: bool = False  # the mount under it ended: nothing in its view can be reached any more
     log_problem: str = ""
     taken: tuple[tuple[str, str], ...] = ()  # budgets, and the step that was taken for each

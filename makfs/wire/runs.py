@@ -1,10 +1,10 @@
 """What daemon and command line tell each other of runs: programs that makfs started in an agent's view. Pure.
 
 A run's folder is `.makfs/runs/N`. makfsd writes `record.json` (a RunRecord), `wish.json` (a RunWish) and
-`events.jsonl`; the keeper, the process that started the program, writes `live.json` (a RunLive), `end.json`
-(a RunEnding), `stdout`, `stderr`, `diff.txt`, `answer.txt`, `terminal.cast` where there is a terminal, and
-listens at `attach.sock`. Files in place of messages: whichever is killed, the other and the next makfsd still
-know.
+`events.jsonl` (RunEvents); the keeper, the process that started the program, writes `live.json` (a RunLive),
+`end.json` (a RunEnding), `told.jsonl` (RunEvents, which makfsd takes over), `stdout`, `stderr`, `diff.txt`,
+`answer.txt`, `terminal.cast` where there is a terminal, and listens at `attach.sock`. Files in place of
+messages: whichever is killed, the other and the next makfsd still know.
 """
 
 from dataclasses import dataclass, field
@@ -21,6 +21,7 @@ END_BYTES = 1024  # kept free for it from the run's begin, beside it as `end.jso
 LIVE_NAME = "live.json"
 WISH_NAME = "wish.json"
 EVENTS_NAME = "events.jsonl"
+TOLD_NAME = "told.jsonl"
 ATTACH_NAME = "attach.sock"
 TERMINAL_NAME = "terminal.cast"
 DIFF_NAME = "diff.txt"
@@ -88,6 +89,15 @@ class RunLive:
     next_ns: int = 0  # wall clock: when it is started again; 0: it is there
     tokens: int = 0  # that the program said it used
     usage: Usage = field(default_factory=Usage)
+
+
+@dataclass(frozen=True, slots=True)
+class RunEvent:
+    """What happened to a run, for people."""
+
+    time_ns: int  # wall clock
+    event: str  # "began", "restarted", "warned", "paused", "resumed", "stopped", "ended" ...
+    says: str = ""  # a sentence
 
 
 @dataclass(frozen=True, slots=True)
