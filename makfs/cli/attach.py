@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 CHUNK_BYTES = 1 << 16
 DETACHED = 0
+END_S = 5.0  # for makfsd to hear of the end of a run
 
 
 @click.command(
@@ -57,7 +58,23 @@ def attach(context: click.Context, number: int, no_stdin: bool, keys: str) -> in
         raise MakfsError(f"Run {number} lets nobody attach: {error.strerror}.") from None
     has_terminal = os.path.exists(os.path.join(folder, TERMINAL_NAME))
     with link:
-        return _Attached(link, leave, has_terminal=has_terminal, with_input=not no_stdin).run()
+        code = _Attached(link, leave, has_terminal=has_terminal, with_input=not no_stdin).run()
+    return _ended(place.repo, number) if code is None else code
+
+
+def _ended(repo: str, number: int) -> int:
+    """Return how a run ended whose keeper has hung up before it could say so. Raises MakfsError."""
+    from makfs.cli.client import Client
+    from makfs.errors import MakfsError
+    from makfs.wire.runrecord import RunRecord
+    from makfs.wire.runverbs import WaitRun
+
+    with Client(repo) as daemon:
+        code = daemon.get(WaitRun(number, END_S), RunRecord).exit_code
+    if code is None:
+        raise MakfsError("The run's keeper ended without a word; 'makfs ps -a' says what became of it.")
+    note(f"Its last output did not get here in time; 'makfs logs {number}' has what was kept.")
+    return code
 
 
 def parse_keys(context: click.Context, text: str) -> bytes:
@@ -104,7 +121,8 @@ class _Attached:
         self._reads = with_input
         self._is_raw = has_terminal and with_input and os.isatty(0)
 
-    def run(self) -> int:
+    def run(self) -> int | None:
+        """Take part until the run is over; return its exit code, DETACHED, None if nobody told."""
         told, wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
         for number in (signal.SIGWINCH, *(() if self._is_raw else (signal.SIGINT, signal.SIGTERM))):
@@ -125,8 +143,8 @@ class _Attached:
                 if 0 in ready and self._typed():
                     break
                 if self._link in ready:
-                    code = self._told()
-                    if code is not None:
+                    is_over, code = self._told()
+                    if is_over:
                         return code
         note("Detached; the run goes on.")
         return DETACHED
@@ -143,20 +161,20 @@ class _Attached:
             self._link.sendall(pack(IN, data))
         return is_leaving
 
-    def _told(self) -> int | None:
-        """Print what came; return the exit code when the run is over."""
+    def _told(self) -> tuple[bool, int | None]:
+        """Print what came; return whether there is no more to come, and the exit code if it was told."""
         from makfs.cli.keeperlog import write_all
-        from makfs.errors import MakfsError
 
-        chunk = self._link.recv(CHUNK_BYTES)
-        if not chunk:
-            raise MakfsError("The run's keeper ended without a word; 'makfs ps -a' says what became of it.")
+        try:
+            chunk = self._link.recv(CHUNK_BYTES)
+        except ConnectionResetError:  # what was typed was not read any more
+            chunk = b""
         for kind, data in self._parts.feed(chunk):
             if kind == EXIT:
-                return int(data)
+                return True, int(data)
             if kind in (OUT, ERR):
                 write_all(1 if kind == OUT else 2, data)
-        return None
+        return not chunk, None
 
     def _send_size(self) -> None:
         with contextlib.suppress(OSError):

@@ -101,7 +101,7 @@ class _Guest:
         self.link = link
         self.parts = Parts()
         self.owed = bytearray()
-        self.was_dropped = False
+        self.is_behind = False  # gets no more before it has what it is owed
 
 
 class Door:
@@ -194,12 +194,12 @@ class Door:
             self._events.register(guest.link, wanted, self._meet)
 
     def _put(self, guest: _Guest, part: bytes) -> None:
-        if len(guest.owed) + len(part) > MOST_BEHIND_BYTES:
-            guest.was_dropped = True
+        if not guest.is_behind and len(guest.owed) + len(part) > MOST_BEHIND_BYTES:
+            guest.is_behind = True
+            guest.owed += pack(OUT, DROPPED)  # where the gap is
+        if guest.is_behind and guest.owed:
             return
-        if guest.was_dropped and not guest.owed:
-            guest.owed += pack(OUT, DROPPED)
-            guest.was_dropped = False
+        guest.is_behind = False
         guest.owed += part
         self._send(guest)
 

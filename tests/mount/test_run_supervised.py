@@ -4,14 +4,13 @@ import json
 import os
 import signal
 import subprocess
-import termios
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.mount.mounted import PATIENCE_S
 from tests.mount.runs import PYTHON, Place, alive, place, until
 
 pytestmark = pytest.mark.mount
@@ -112,6 +111,25 @@ def test_restart_gives_a_new_program_in_the_same_run(desk: Place) -> None:
     assert "values of its variables were not kept" in err
 
 
+@pytest.mark.parametrize("options", [[], ["--no-confine"]])
+def test_restart_kills_a_program_that_does_not_end_when_told(options: list[str], desk: Place) -> None:
+    deaf = "trap '' TERM; echo up; while :; do sleep 0.05; done"
+    number = desk.detach("sh", "-c", deaf, options=options)
+    until(lambda: desk.makfs("logs", str(number))[1] == "up\n")
+    before = desk.record(number)["leader"]
+    began = time.monotonic()
+    assert desk.makfs("restart", "--time", "0.5", str(number))[:2] == (0, f"{number}\n")
+    assert time.monotonic() - began >= 0.5
+    after = desk.record(number)
+    assert (after["status"], after["restarts"]) == ("running", 0)
+    assert after["leader"] != before
+    until(lambda: desk.makfs("logs", str(number))[1] == "up\n" * 2)
+    assert "ended with SIGKILL" in desk.mounted.makfs("events", "--kind", "run-restarting")
+    assert desk.makfs("stop", "--time", "0.5", str(number))[0] == 0
+    record = desk.record(number)
+    assert (record["status"], record["signal"]) == ("ended", "SIGKILL")
+
+
 def test_run_between_two_starts_can_be_stopped(desk: Place) -> None:
     number = desk.detach("sh", "-c", "exit 1", options=["--restart", "always"])
     until(lambda: desk.record(number)["restarts"] >= 3 and desk.record(number)["status"] == "restarting")
@@ -190,49 +208,6 @@ def test_ps_is_a_tree_of_agents_runs_and_processes(desk: Place) -> None:
     assert desk.makfs("ps", "-q")[1] == f"{number}\n"
     desk.makfs("kill", str(number))
     desk.makfs("wait", str(number))
-
-
-def _attach(desk: Place, number: int, typed: bytes) -> tuple[int, bytes]:
-    """Attach on a terminal, type, return how it ended and what was to be seen."""
-    ours, theirs = os.openpty()
-    process = desk.start(
-        "attach", str(number), stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
-    )
-    os.close(theirs)
-    until(lambda: not termios.tcgetattr(ours)[3] & termios.ICANON)  # it listens to every key
-    os.write(ours, typed)
-    seen = b""
-    try:
-        while chunk := os.read(ours, 1000):
-            seen += chunk
-    except OSError:
-        pass
-    os.close(ours)
-    return process.wait(PATIENCE_S), seen
-
-
-def test_people_attach_to_a_terminal_type_leave_and_come_back(desk: Place) -> None:
-    script = 'while read x; do echo "got $x"; [ "$x" = end ] && exit 5; done'
-    number = desk.detach("sh", "-c", script, options=["-t"])
-    assert _attach(desk, number, b"one\r\x10\x11")[0] == 0
-    until(lambda: "got one" in desk.makfs("logs", str(number))[1])
-    assert desk.record(number)["status"] == "running"
-    code, seen = _attach(desk, number, b"end\r")
-    assert code == 5
-    assert b"got end" in seen
-    lines = (desk.repo / ".makfs" / "runs" / str(number) / "terminal.cast").read_text().splitlines()
-    assert json.loads(lines[0])["version"] == 2
-    shown = [json.loads(line) for line in lines[1:]]
-    assert "got one" in "".join(text for _, kind, text in shown if kind == "o")
-
-
-def test_input_that_was_kept_open_reaches_the_program_and_its_end_too(desk: Place) -> None:
-    number = desk.detach("sh", "-c", "cat; echo oops >&2; exit 4", options=["-i"])
-    process = desk.start("attach", str(number))
-    out, err = process.communicate(b"a line\n" * 10_000, timeout=PATIENCE_S)
-    assert (process.returncode, out, err) == (4, b"a line\n" * 10_000, b"oops\n")
-    code, _, told = desk.makfs("attach", str(number))
-    assert (code, told.count("\n")) == (3, 1)
 
 
 def test_run_leaves_what_it_changed_node_by_node(desk: Place) -> None:
