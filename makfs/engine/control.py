@@ -86,7 +86,9 @@ class Control:
             return None
         inode = view.inode(path, Realm.CONTROL, is_dir)
         inode.realm = Realm.CONTROL
-        return Found(inode, self.stat(inode, text if inode not in self._nodes.writing else None), 0.0, 0.0)
+        made = self.stat(inode, text if inode not in self._nodes.writing else None)
+        kept_s = self.mail.believed_s(_inside(path))
+        return Found(inode, made, kept_s, kept_s)
 
     def stat(self, inode: Inode, text: bytes | None = None) -> StatLike:
         """Return attributes; sizes are true, so that readers that trust them read everything."""

@@ -35,6 +35,7 @@ INBOX, OUTBOX, SHARED, SENT = "inbox", "outbox", "shared", "sent"
 FOLDERS = (INBOX, OUTBOX, SHARED)
 HEADER_BYTES = 8192  # beside a message's own
 MOST_DRAFTS = 64
+MESSAGE_S = 1.0
 _MOST_SENT = 50
 
 
@@ -107,6 +108,15 @@ class MailFiles:
             return 0 if message is None else message.time_ns
         artifact = self.mail.artifact(name) if folder == SHARED else None
         return 0 if artifact is None else artifact.time_ns
+
+    @staticmethod
+    def believed_s(inside: str) -> float:
+        """Return for how long the kernel may believe a name and its attributes.
+
+        A message never changes. Who removes it here tells the kernel by that; a person who takes it out of
+        the inbox, or makfsd's end, does not.
+        """
+        return MESSAGE_S if inside.startswith(INBOX + "/") else 0.0
 
     # ---- writing
 

@@ -22,6 +22,9 @@ MOST_READ = 1_000
 VERSIONS = 10
 """Of an artifact so many versions are kept."""
 
+_MOST_AT_HAND_BYTES = 4 << 20
+_BESIDE_BYTES = 500  # of a message, beside its body
+
 _ID_KEY = "@message"
 _COLUMNS = "m.id, m.time_ns, m.sender, m.recipients, m.priority, m.re, m.answer_by_ns, m.body"
 UNREAD_SQL = (
@@ -50,6 +53,8 @@ class Post:
         self._connection = connection
         self._transaction = transaction
         self._events = events
+        self._unread: dict[tuple[AgentId, int], Message] = {}  # some of those that are in an inbox
+        self._unread_bytes = 0
 
     # ---- messages
 
@@ -125,6 +130,7 @@ class Post:
         """Take a message out of an inbox; tell whether it was there. Durable like a commit."""
         if self.unread_one(agent, number) is None:
             return False
+        self._unread_bytes -= _size_at_hand(self._unread.pop((agent, number)))
         with self._transaction():
             self._connection.execute(
                 "UPDATE delivery SET acknowledged_ns = ? WHERE message = ? AND agent = ?",
@@ -136,7 +142,10 @@ class Post:
     @translated
     def unread(self, agent: AgentId) -> Sequence[Message]:
         """Return an inbox, in the order of arrival. Cost: reads the bodies."""
-        return [_message(row) for row in self._connection.execute(UNREAD_SQL, (agent,))]
+        found = [_message(row) for row in self._connection.execute(UNREAD_SQL, (agent,))]
+        for message in found:
+            self._remember(agent, message)
+        return found
 
     @translated
     def count_unread(self, agent: AgentId) -> int:
@@ -147,12 +156,24 @@ class Post:
     @translated
     def unread_one(self, agent: AgentId, number: int) -> Message | None:
         """Return one message of an inbox, or None."""
+        if (known := self._unread.get((agent, number))) is not None:
+            return known
         sql = (
             f"SELECT {_COLUMNS} FROM delivery d CROSS JOIN message m ON m.id = d.message"
             " WHERE d.message = ? AND d.agent = ? AND d.acknowledged_ns = 0"
         )
         row = self._connection.execute(sql, (number, agent)).fetchone()
-        return None if row is None else _message(row)
+        return None if row is None else self._remember(agent, _message(row))
+
+    def _remember(self, agent: AgentId, message: Message) -> Message:
+        """Keep a message of an inbox at hand: a listing asks for each of them several times."""
+        if self._unread_bytes > _MOST_AT_HAND_BYTES:
+            self._unread.clear()
+            self._unread_bytes = 0
+        if (agent, message.id) not in self._unread:
+            self._unread[agent, message.id] = message
+            self._unread_bytes += _size_at_hand(message)
+        return message
 
     @translated
     def message(self, number: int) -> Message | None:
@@ -262,6 +283,10 @@ class Post:
         sql = "SELECT bytes FROM artifact WHERE name = ? AND version = ?"
         row = self._connection.execute(sql, (name, version)).fetchone()
         return None if row is None else bytes(row[0])
+
+
+def _size_at_hand(message: Message) -> int:
+    return len(message.body) + _BESIDE_BYTES
 
 
 def _message(row: tuple[object, ...]) -> Message:

@@ -220,6 +220,17 @@ def test_removing_acknowledges_once_and_a_move_reads_and_acknowledges(
     assert [row["unread_by"] for row in rows] == [[], ["carol"]]
 
 
+def test_a_message_that_a_person_takes_away_is_soon_no_file_any_more(office: Mounted, bob: Path) -> None:
+    office.makfs("send", "bob", "never mind")
+    (name,) = os.listdir(bob)
+    assert (bob / name).read_text().endswith("never mind\n")
+    office.makfs("inbox", "bob", "--clear")
+    assert os.listdir(bob) == []
+    with pytest.raises(FileNotFoundError):
+        (bob / name).read_text()
+    eventually(lambda: not (bob / name).exists())
+
+
 def test_all_is_everybody_but_the_sender(office: Mounted, bob: Path) -> None:
     sh(office.alice, "echo hello > .makfs/outbox/all")
     counts = [len(os.listdir(office.mountpoint / agent / ".makfs/inbox")) for agent in office.agents]

@@ -49,6 +49,28 @@ def test_a_message_waits_for_each_recipient_until_that_one_acknowledges_it(store
     assert told(store) == [("message-sent", ALICE), ("message-acknowledged", BOB)]
 
 
+def test_each_message_of_an_inbox_that_was_listed_is_at_hand(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = [store.post.send(draft(BOB, CAROL, body=f"{n}"), LIMITS) for n in range(50)]
+    assert store.post.unread(BOB) == sent
+    asked: list[str] = []
+    connection = store.post._connection
+    connection.set_trace_callback(asked.append)
+    assert [store.post.unread_one(BOB, message.id) for message in sent] == sent
+    assert asked == []
+    assert store.post.acknowledge(BOB, sent[3].id, 6)
+    assert store.post.unread_one(BOB, sent[3].id) is None
+    assert store.post.unread_one(CAROL, sent[3].id) == sent[3]
+    assert store.post.unread_one(ALICE, sent[0].id) is None
+    monkeypatch.setattr(post, "_MOST_AT_HAND_BYTES", 5000)
+    for agent in (BOB, CAROL) * 3:
+        store.post.unread(agent)
+    assert len(store.post._unread) <= 12, "what is at hand is bounded"
+    assert store.post._unread_bytes == sum(map(post._size_at_hand, store.post._unread.values()))
+    assert [store.post.unread_one(CAROL, message.id) for message in sent] == sent
+
+
 def test_ids_and_times_only_grow_also_when_all_is_read_the_clock_was_set_back_and_the_store_reopened(
     store: SqliteStore, tmp_path: Path
 ) -> None:
