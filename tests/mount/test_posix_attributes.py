@@ -2,6 +2,7 @@
 
 import os
 import stat
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -218,6 +219,41 @@ def test_mtime_stands_after_the_writers_close_and_moves_for_others_edits_only(mo
     theirs.write_bytes(b"x = 3\n")
     assert mine.stat().st_mtime_ns > 2 * 10**18
     assert stat.S_ISREG(mine.stat().st_mode)
+
+
+NAMES: dict[str, Callable[[Path], object]] = {
+    "a file made": lambda d: (d / "new.py").write_bytes(b"x = 1\n"),
+    "a file saved beside itself": lambda d: [
+        (d / "new.py.tmp.1").write_bytes(b"x = 2\n"),
+        (d / "new.py.tmp.1").rename(d / "new2.py"),
+    ],
+    "a file renamed": lambda d: (d / "new.py").rename(d / "newer.py"),
+    "a file moved out": lambda d: (d / "newer.py").rename(d.parent / "newer.py"),
+    "a file moved in": lambda d: (d.parent / "newer.py").rename(d / "back.py"),
+    "a file removed": lambda d: (d / "back.py").unlink(),
+    "a link made": lambda d: (d / "link").symlink_to("new2.py"),
+    "a folder made": lambda d: (d / "sub").mkdir(),
+    "a folder removed": lambda d: (d / "sub").rmdir(),
+}
+
+
+def test_folders_times_follow_the_names_in_it_in_every_view_and_an_edit_leaves_them(mounted: Mounted) -> None:
+    folders = [top / "app" for top in (mounted.alice, mounted.bob, mounted.repo)]
+
+    def times() -> list[int]:
+        return [os.stat(folder).st_mtime_ns for folder in folders]
+
+    for what, change in NAMES.items():
+        before = times()
+        time.sleep(0.01)  # a disk's clock ticks that slowly
+        change(folders[0])
+        after = times()
+        assert len(set(after)) == 1, what
+        assert after[0] > before[0], what
+    before = times()
+    time.sleep(0.01)
+    (folders[0] / "greet.py").write_bytes(b"x = 1\n")
+    assert times()[:2] == before[:2], "as a write does on a local disk; in ./repo the file was replaced"
 
 
 def test_times_of_files_do_not_change_by_a_remount(mounted: Mounted) -> None:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import stat
 import threading
 
 import pytest
@@ -111,3 +112,34 @@ def test_handle_of_a_temporary_file_that_was_renamed_over_a_file_writes_on(share
     assert outcome(lambda: os.pwrite(fd, OLD.replace(b"1", b"5", 1), 0)) == len(OLD)
     assert outcome(lambda: os.close(fd)) == "EBUSY"
     assert file.read_bytes() == (shared.bob / "saved.py").read_bytes() == OLD.replace(b"1", b"4", 1)
+
+
+def test_reader_of_a_folder_that_another_view_moves_finds_it_or_finds_nothing(shared: Mounted) -> None:
+    """Nothing else: no stale handle, no half of a path."""
+    mine, theirs = (top / "moving" for top in (shared.alice, shared.bob))
+    (mine / "a/d").mkdir(parents=True)
+    (mine / "a/d/f.txt").write_bytes(b"text\n")
+    seen: set[object] = set()
+    done = threading.Event()
+
+    def read() -> None:
+        while not done.is_set():
+            for top in ("a", "b"):
+                path = theirs / top / "d"
+                seen.add(outcome(lambda at=path: (at / "f.txt").read_bytes()))  # type: ignore[misc]
+                seen.add(outcome(lambda at=path: stat.S_IFMT(os.stat(at / "f.txt").st_mode)))  # type: ignore[misc]
+                seen.add(outcome(lambda at=path: tuple(os.listdir(at))))  # type: ignore[misc]
+
+    readers = [threading.Thread(target=read) for _ in range(2)]
+    for each in readers:
+        each.start()
+    try:
+        for _ in range(20):
+            (mine / "a").rename(mine / "b")
+            (mine / "b").rename(mine / "a")
+    finally:
+        done.set()
+        for each in readers:
+            each.join()
+    assert seen <= {"ENOENT", b"text\n", stat.S_IFREG, ("f.txt",)}
+    assert len(seen) > 1, "it was read meanwhile"
