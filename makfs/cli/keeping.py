@@ -1,5 +1,6 @@
 """`makfs gc`, `makfs export`, `makfs import`: old history cut; a repository with its journal carried away."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from makfs.cli.common import found, json_option, print_json
+from makfs.cli.common import found, json_option, note, print_json
 
 if TYPE_CHECKING:
     from makfs.wire.values import Json
@@ -129,8 +130,8 @@ def _told() -> Iterator[None]:
 def export(context: click.Context, folder: Path | None, tar: Path | None, at: int | None) -> None:
     """Write the tree and the whole journal as JSON lines into the empty directory DIR.
 
-    The format is in docs/store-format.md. `.git` is left out. Changes nothing in the repository; works while
-    it is mounted and while it is not.
+    The format is in docs/store-format.md. `.git` is left out, and so are refused writes, messages, shared
+    names, events and runs. Changes nothing in the repository; works while it is mounted and while it is not.
     """
     if (folder is None) is (tar is None):
         raise click.UsageError("Name an empty directory, or a file with --tar.")
@@ -148,7 +149,22 @@ def export(context: click.Context, folder: Path | None, tar: Path | None, at: in
         else:
             assert folder is not None
             paths, commits = portable.export(reader, place.repo, folder, seq)
+        left = reader.left_behind()
     click.echo(f"{printable(str(tar or folder))}: {some(commits, 'commit')}, {some(paths, 'recorded path')}")
+    stays = [some(count, what) for what, count in {**left, "run": _runs(place.repo)}.items() if count]
+    if stays:
+        note(f"Not exported: {', '.join(stays)}. They stay in {printable(place.repo)}/.makfs.")
+
+
+def _runs(repo: str) -> int:
+    """Return how many runs are on record."""
+    from makfs.wire.place import STATE_DIR
+    from makfs.wire.runs import RUNS_DIR
+
+    try:
+        return sum(name.isdecimal() for name in os.listdir(os.path.join(repo, STATE_DIR, RUNS_DIR)))
+    except FileNotFoundError:
+        return 0
 
 
 @click.command(

@@ -13,6 +13,7 @@ from makfs.engine.classify import Classifier
 from makfs.engine.core import Core
 from makfs.engine.inodes import InodeTable
 from makfs.engine.locking import Locks
+from makfs.engine.runcheck import run_findings
 from makfs.errors import NotFound
 from makfs.ids import RepoPath
 from makfs.store.model import FileKind, FileState, Revision
@@ -22,11 +23,12 @@ _PAUSE = 50  # paths compared between two turns of other tasks
 
 
 def check_store(core: Core, progress: Progress) -> Sequence[Finding]:
-    """Check every invariant of the store. Cost: reads it all."""
+    """Check every invariant of the store, and the records of runs. Cost: reads it all."""
     progress("checking the store", 0, 1)
     problems = core.store.check()
     progress("checking the store", 1, 1)
-    return [Finding(problem.invariant, problem.where, problem.sentence) for problem in problems]
+    runs = run_findings(core.backing.state, lambda: core.store.head)
+    return [*(Finding(each.invariant, each.where, each.sentence) for each in problems), *runs]
 
 
 def tree_findings(core: Core, progress: Progress) -> Iterator[list[Finding]]:

@@ -1,6 +1,7 @@
 """Read everything back and compare it with what the store promises (J1-J7). Changes nothing.
 
 Works on a read-only connection of its own, inside one snapshot, so it can run beside commits.
+What stands beside the journal is checked by `checkbeside`.
 """
 
 import sqlite3
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from makfs.locks.rows import BadRows
 from makfs.locks.table import LockTable
+from makfs.store import checkbeside
 from makfs.store.connection import connect
 from makfs.store.keys import Key, join_path, words
 from makfs.store.locks import read_rows
@@ -58,6 +60,9 @@ def _problems(connection: sqlite3.Connection, file: str, progress: Progress) -> 
         "refusals": _refusals(connection),
         "locks": _locks(connection),
         "marks": _named(connection),
+        "events": checkbeside.events(connection),
+        "messages": checkbeside.messages(connection),
+        "what is shared": checkbeside.artifacts(connection),
         "texts": contents.texts(),
         "revisions": contents.revisions(),
     }

@@ -22,7 +22,7 @@ from makfs.store.reading import cut_of
 KEPT = 100_000
 MOST_ROWS = 500
 PAGE_BYTES = 1 << 20
-_FORGOTTEN_KEY = "@events_forgotten"
+FORGOTTEN_KEY = "@events_forgotten"
 _WORTH_WRITING = 32  # fewer wait for the next one: a commit should not pay for a page of them
 _MOST_PENDING = 5_000
 _PRUNE_EVERY = 1_000
@@ -112,7 +112,7 @@ class EventLog:
         if row is not None:
             connection.execute("DELETE FROM event WHERE (seq, place) <= (?, ?)", row)
             sql = "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)"
-            connection.execute(sql, (_FORGOTTEN_KEY, str(Position(*row))))
+            connection.execute(sql, (FORGOTTEN_KEY, str(Position(*row))))
 
     def written(self) -> None:
         """Forget what a committed transaction has written; tell whoever waits for news."""
@@ -173,7 +173,7 @@ def _before(position: Position) -> Position:
 
 
 def _forgotten(connection: sqlite3.Connection) -> Position:
-    row = connection.execute("SELECT value FROM meta WHERE key = ?", (_FORGOTTEN_KEY,)).fetchone()
+    row = connection.execute("SELECT value FROM meta WHERE key = ?", (FORGOTTEN_KEY,)).fetchone()
     return (Position.parse(str(row[0])) if row is not None else None) or Position(0)
 
 

@@ -3,6 +3,7 @@
 K1  A message that `send` returned is in the inbox of each recipient until that recipient acknowledges it:
     kill -9 loses none, and brings none back.
 K2  Ids grow in the order of arrival and are never used again; times never go back.
+K3  What is shared is what its hash says; of each name at most VERSIONS are kept, the newest among them.
 """
 
 import json
@@ -25,7 +26,7 @@ VERSIONS = 10
 _MOST_AT_HAND_BYTES = 4 << 20
 _BESIDE_BYTES = 500  # of a message, beside its body
 
-_ID_KEY = "@message"
+MESSAGE_KEY = "@message"
 _COLUMNS = "m.id, m.time_ns, m.sender, m.recipients, m.priority, m.re, m.answer_by_ns, m.body"
 UNREAD_SQL = (
     f"SELECT {_COLUMNS} FROM delivery d CROSS JOIN message m ON m.id = d.message"
@@ -105,13 +106,13 @@ class Post:
 
     def _newest(self) -> tuple[int, int]:
         """Return the newest id and time given out."""
-        row = self._connection.execute("SELECT value FROM meta WHERE key = ?", (_ID_KEY,)).fetchone()
+        row = self._connection.execute("SELECT value FROM meta WHERE key = ?", (MESSAGE_KEY,)).fetchone()
         number, _, time_ns = ("0" if row is None else str(row[0])).partition(" ")
         return int(number), int(time_ns or 0)
 
     def _set_newest(self, message: Message) -> None:
         sql = "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)"
-        self._connection.execute(sql, (_ID_KEY, f"{message.id} {message.time_ns}"))
+        self._connection.execute(sql, (MESSAGE_KEY, f"{message.id} {message.time_ns}"))
 
     def _prune(self, newest: int) -> None:
         """Forget old messages that everybody has read."""

@@ -39,6 +39,17 @@ def test_a_round_trip_gives_the_same_journal_and_tree(mounted: Mounted, tmp_path
         assert code == 0, err
 
 
+def test_what_is_not_exported_is_said(mounted: Mounted, tmp_path: Path) -> None:
+    work(mounted)
+    mounted.makfs("send", "bob", "stays here")
+    mounted.makfs("share", "report", __file__)
+    mounted.makfs("run", "--no-confine", "bob", "--", "true")
+    code, out, err = makfs(mounted, "export", tmp_path / "out")
+    assert (code, out.count("\n"), err.count("\n")) == (0, 1, 1), err
+    assert "Not exported: 1 message, 1 shared name, " in err
+    assert err.endswith(f", 1 run. They stay in {mounted.repo}/.makfs.\n")
+
+
 def test_an_export_of_the_past_ends_there(mounted: Mounted, tmp_path: Path) -> None:
     work(mounted)
     code, _, err = makfs(mounted, "export", "--at", "3", tmp_path / "out")
