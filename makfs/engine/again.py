@@ -48,9 +48,14 @@ async def apply(fs: FileSystem, view: View, refusal: Refusal) -> Applied:
 
 
 def _has_end(path: str, base: bytes, mine: bytes) -> bool:
-    """Tell whether what was written ends as its base does: then nothing was to come."""
+    """Tell whether what was written ends as its base does, and may be all of it: then nothing was to come.
+
+    What was written over a part of the base ends as it does from the first, but is cut where the writer was.
+    """
     if not is_source(path):
         return base.splitlines()[-1:] == mine.splitlines()[-1:]
     old, uid = identify(path, None, base, 1)
     new, _ = identify(path, old, mine, uid)
+    if old.valid and not new.valid:
+        return False
     return bool(old.nodes and new.nodes) and old.nodes[-1].uid == new.nodes[-1].uid and mine.endswith(b"\n")

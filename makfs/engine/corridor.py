@@ -253,11 +253,15 @@ class Corridor:
         sentences = " ".join(item.sentence.rstrip(".") + "." for item in items[:5])
         refuse(self.core, edit, file, sentences, tuple(dict.fromkeys(item.address for item in items)), base)
 
-    def foresee(self, edit: Edit) -> None:
-        """Refuse a write that is not finished if nothing that may follow could be accepted (G2)."""
+    def foresee(self, edit: Edit, so_far: bytes) -> None:
+        """Refuse a write that is not finished if nothing that may follow could be accepted (G2).
+
+        `so_far` ends where the last write ended: what is behind that in `edit` is an older text, most likely
+        to be written over, and says nothing of what its writer means.
+        """
         core, path = self.core, edit.path
         file = core.file(path)
-        self._foresee_locks(edit, file)
+        self._foresee_locks(edit, file, so_far)
         if edit.new or edit.base is None or edit.base == file.version:
             return
         if file.owed is None and core.backing.lstat(path) is None:
@@ -267,11 +271,11 @@ class Corridor:
         base = core.belief_text(file, edit.base)
         head = core.head_text(path)
         if base is not None and base != head:
-            items = hopeless(core, file, base, edit.data, head, edit.base)
+            items = hopeless(core, file, base, so_far, head, edit.base)
             if items:
                 self._refuse_clashes(edit, file, items, base)
 
-    def _foresee_locks(self, edit: Edit, file: File) -> None:
+    def _foresee_locks(self, edit: Edit, file: File, so_far: bytes) -> None:
         """Wait for, or refuse, what will be changed whatever follows, though the writer may not."""
         core = self.core
         if not core.gate.is_narrow(edit.view, edit.path) or (
@@ -280,7 +284,7 @@ class Corridor:
             return
         base = None if edit.new else core.belief_text(file, edit.base)
         base = core.head_text(edit.path) if base is None else base
-        needs = certain_needs(core, file, base, edit.data)
+        needs = certain_needs(core, file, base, so_far)
         try:
             core.gate.foresee(edit.view, edit.path, needs)
         except NotAdmitted as lacking:

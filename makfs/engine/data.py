@@ -2,8 +2,8 @@
 
 D1  A view reads its own staged bytes; other views read committed ones (S1).
 D2  FLUSH commits written bytes; RELEASE commits what only truncation or creation staged.
-D3  A FLUSH that is refused shows the committed text again and keeps the staging for a handle that goes on;
-    RELEASE drops it, for its bytes are kept as a refusal (C3).
+D3  A FLUSH that is refused shows the committed text again and keeps the staging for a handle that goes on,
+    but for none that was opened since; RELEASE drops it, for its bytes are kept as a refusal (C3).
 D4  A handle that staged nothing commits nothing at FLUSH and RELEASE: what another process of its view is
     writing is not complete. The last handle of all commits what is left.
 """
@@ -20,20 +20,19 @@ from makfs.engine.core import Core
 from makfs.engine.corridor import Corridor, Landed
 from makfs.engine.edit import Edit
 from makfs.engine.effects import Effects
-from makfs.engine.files import Belief, File, OwnText, signature
+from makfs.engine.files import Belief, OwnText
 from makfs.engine.handles import TrackedHandle
 from makfs.engine.held import Held
 from makfs.engine.inodes import Inode, MadeStat, Realm, Shown, StatLike
 from makfs.engine.large import put_large
 from makfs.engine.names import Maker
-from makfs.engine.plain import READ_STILL_S
+from makfs.engine.opening import Opening
 from makfs.engine.refusing import refuse
 from makfs.engine.staging import Staging, drops_pages
 from makfs.engine.views import View
 from makfs.errors import MakfsError, Refused, StoreFull
 
 log = logging.getLogger(__name__)
-STILL_S = 2.0  # a file open for reading and writing in place stands still so long
 
 
 class Data:
@@ -43,82 +42,17 @@ class Data:
         self.core = core
         self.corridor = corridor
         self.attributes = Attributes(core, corridor)
+        self.opening = Opening(core, corridor)
         self.drops_pages = drops_pages(os.uname().release)
 
     # ---- open and make
 
     def open(self, inode: Inode, flags: int, tid: int, effects: Effects) -> TrackedHandle:
         """Open a tracked file. Raises OSError."""
-        handle = TrackedHandle(self.core, inode, flags, tid)
-        if inode.staging is None and inode.path is not None:
-            self._open_committed(handle, handle.file, effects)
-            self._freeze_if_hot(handle, handle.file)
-        elif inode.staging is not None and inode.staging.held_up:
-            self._freeze_held_up(handle, inode.staging)
-        inode.opened()
-        if inode.staging is None:
-            if handle.in_place:  # also when frozen: it may map the file
-                inode.stand_still(STILL_S)
-            elif not handle.writable and not handle.frozen:
-                inode.stand_still(READ_STILL_S)
+        handle = self.opening.open(inode, flags, tid, effects)
         if flags & os.O_TRUNC and handle.writable:
             self._stage(handle, truncate=True).truncate(0)
         return handle
-
-    def _open_committed(self, handle: TrackedHandle, file: File, effects: Effects) -> None:
-        """Open the committed bytes and note what the process will believe."""
-        core, inode = self.core, handle.inode
-        if file.owed is None:
-            handle.open_fd()
-            st = os.fstat(handle.fd)
-            if file.signature is None or signature(st) != file.signature:
-                self.corridor.refresh(file, effects)
-                handle.version = file.version
-        if not handle.writable or handle.in_place:
-            shown = inode.shown
-            belief = file.version if shown is None else shown.belief
-            pid = core.procs.group(handle.tid)
-            if handle.in_place and file.beliefs.get((inode.view.number, pid), belief) != belief:
-                handle.unread = True  # it may write what it remembers, and read nothing
-            else:
-                file.believe(inode.view.number, pid, belief)
-
-    def _freeze_if_hot(self, handle: TrackedHandle, file: File) -> None:
-        """Let a reader of a file that another view changed a moment ago keep to one version.
-
-        The kernel's cache is of the inode, so it could mix two versions in one reader's calls, or cut one to
-        the other's length. Who reads to write in place would write the mixture back.
-        """
-        if (handle.writable and not handle.in_place) or file.owed is not None:
-            return
-        if not file.hot(handle.inode.view.number, time.monotonic()):
-            return
-        shown = handle.inode.shown
-        handle.text = None if shown is None else shown.data
-        handle.belief = file.version if shown is None else shown.belief
-        if handle.in_place and handle.text is None:
-            handle.text = self.core.belief_text(file, handle.belief)
-            if handle.text is None:  # too large to be kept
-                return
-        handle.frozen = True
-        handle.cached = False
-
-    def _freeze_held_up(self, handle: TrackedHandle, staging: Staging) -> None:
-        """Let who reads what another process of its view has staged keep to one version: its commit may come.
-
-        That is what is staged, if all of it was written; the committed text, while a write itself waits.
-        """
-        inode, file, pid = handle.inode, handle.file, self.core.procs.group(handle.tid)
-        if handle.writable or staging.large or staging.writer.pid == pid:
-            return
-        handle.frozen, handle.text = True, None
-        if staging.unfinished and not staging.new:
-            handle.belief = file.version if inode.shown is None else inode.shown.belief
-            handle.text = self._starting_text(handle, handle.belief)
-        if handle.text is None:
-            handle.text = staging.content()
-        else:
-            file.believe(inode.view.number, pid, handle.belief)
 
     def create(self, view: View, path: str, mode: int, flags: int, tid: int, maker: Maker) -> TrackedHandle:
         """Make a file that only this view sees until it is committed."""
@@ -129,7 +63,7 @@ class Data:
         staging.new, staging.mode, staging.uid, staging.gid = True, stat.S_IMODE(mode), maker.uid, maker.gid
         inode.staging = handle.into = staging
         inode.made_now()
-        inode.opens += 1
+        self.opening.count(handle)
         return handle
 
     # ---- staging
@@ -155,7 +89,7 @@ class Data:
         frozen, handle.frozen = handle.frozen, False  # from here it reads what it writes
         if inode.staging is not None:
             return inode.staging
-        if inode.suspended is not None:
+        if inode.suspended is not None and not handle.anew:
             inode.staging, inode.suspended = inode.suspended, None
             return inode.staging
         writer = handle.writer()
@@ -171,24 +105,14 @@ class Data:
             belief = None
         if belief is None and not truncate:
             belief = file.version if inode.shown is None else inode.shown.belief
-        data = b"" if truncate else self._starting_text(handle, belief)
+        data = b"" if truncate else self.opening.starting_text(handle, belief)
         if data is None:  # what it had read is not kept: the commit refuses if others wrote since
-            data = self._starting_text(handle, file.version) or b""
+            data = self.opening.starting_text(handle, file.version) or b""
             if isinstance(belief, int) and not file.foreign_since(inode.view.number, belief):
                 belief = file.version
         staging = inode.staging = self._new_staging(data, belief, handle)
         staging.patched = not truncate and not handle.cached
         return staging
-
-    def _starting_text(self, handle: TrackedHandle, belief: Belief) -> bytes | None:
-        if (fd := handle.inode.orphan_fd) >= 0:
-            return os.pread(fd, os.fstat(fd).st_size, 0)
-        if handle.inode.path is None:
-            return b""
-        shown = handle.inode.shown
-        if shown is not None and belief == shown.belief:
-            return shown.data
-        return self.core.belief_text(handle.file, belief)
 
     def write(self, handle: TrackedHandle, offset: int, data: bytes) -> int:
         """Stage bytes. Raises Refused, and OSError when the disk is full (large files only)."""
@@ -211,9 +135,10 @@ class Data:
         if handle.cached or handle.append or inode.path is None or staging is None or staging.large:
             return
         try:
-            self.corridor.foresee(replace(self._edit(inode.view, inode.path, staging), is_whole=False))
+            edit = replace(self._edit(inode.view, inode.path, staging), is_whole=False)
+            self.corridor.foresee(edit, edit.data[: staging.reached])
         except Held:
-            staging.held_up = staging.unfinished = True
+            staging.hold_up(unfinished=True)
             raise
         except Refused as refused:
             handle.refused = refused
@@ -261,23 +186,24 @@ class Data:
         try:
             self.commit(inode, effects)
         except Held:
-            staging.held_up, staging.unfinished = True, False
+            staging.hold_up(unfinished=False)
             raise
         except Refused as refused:
             staging.held_up = False
             staging.refusal = refused.number
+            handle.anew = False
             self._suspend(inode, effects)
             raise
 
     def release(self, handle: TrackedHandle, effects: Effects) -> None:
         """Close a handle; commit what is still staged (D2, D4). Raises nothing: nobody listens."""
         inode = handle.inode
-        inode.opens -= 1
+        self.opening.count_off(handle)
         answers = handle.takes_part or not inode.opens or inode in self.core.stranded
         if handle.writable and answers and inode.is_staged and inode.path is not None:
             self._commit_last(inode, effects)
         handle.close_fd()
-        self._let_go(handle, effects)
+        self.opening.let_go(handle, effects)
         self._last_close(inode)
 
     def _commit_last(self, inode: Inode, effects: Effects) -> None:
@@ -340,15 +266,6 @@ class Data:
                 self._commit_last(inode, effects)
                 inode.view.settle(inode)
 
-    @staticmethod
-    def _let_go(handle: TrackedHandle, effects: Effects) -> None:
-        """Let an inode that stood still for this handle show the newest version."""
-        inode = handle.inode
-        if inode.still_until and (handle.in_place or inode.opens == 0):
-            inode.let_go()
-            if inode.shown is not None and inode not in effects.inodes:
-                effects.inodes.append(inode)
-
     def _last_close(self, inode: Inode) -> None:
         if inode.opens:
             return
@@ -364,16 +281,13 @@ class Data:
         if staging.new or inode.opens == 0:
             return
         inode.suspended = staging
-        if staging.done is not None:
-            staging.done.set()
-            staging.done = None
+        staging.stop()
         inode.staging = None
         effects.inodes.append(inode)
 
     def _drop(self, inode: Inode) -> None:
         if inode.staging is not None:
-            if inode.staging.done is not None:
-                inode.staging.done.set()
+            inode.staging.stop()
             inode.staging.close()
             inode.staging = None
             if inode.path is not None and self.core.backing.lstat(inode.path) is None:
@@ -431,8 +345,7 @@ class Data:
         was_new = staging.new
         inode.let_go()
         inode.staging = None
-        if staging.done is not None:
-            staging.done.set()
+        staging.stop()
         staging.close()
         inode.view.active()
         if was_new:

@@ -105,8 +105,9 @@ class Outbox:
         An answer given from the older version while the notification was under way may have been cached after
         it, so such an inode is notified again. What stands still for longer is left to `still`.
         """
+        until = time.monotonic() + READER_S
         for inode in inodes:
-            await inode.wait_closed(READER_S)
+            await inode.wait_closed(until - time.monotonic())
         for _ in range(_ROUNDS):
             inodes = self._moving(inodes)
             if not inodes:
@@ -122,9 +123,11 @@ class Outbox:
         await self._tell(inodes, token)
 
     def _moving(self, inodes: Sequence[Inode]) -> list[Inode]:
-        """Return those that may change now; remember the others."""
-        self.still.update(inode for inode in inodes if inode.shown is not None and self._stands(inode))
-        return [inode for inode in inodes if inode not in self.still]
+        """Return those that may change now; remember the others, as long as they stand."""
+        standing = {inode for inode in inodes if inode.shown is not None and self._stands(inode)}
+        self.still.difference_update(inodes)
+        self.still |= standing
+        return [inode for inode in inodes if inode not in standing]
 
     @staticmethod
     def _stands(inode: Inode) -> bool:

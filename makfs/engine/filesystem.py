@@ -16,7 +16,7 @@ import trio
 
 from makfs.engine.control import TOP
 from makfs.engine.core import join
-from makfs.engine.effects import READER_S, Effects
+from makfs.engine.effects import Effects
 from makfs.engine.handles import BytesHandle, OpenFile, RealHandle, TrackedHandle
 from makfs.engine.inodes import Inode, Realm, StatLike
 from makfs.engine.looking import Change, Looking, Opened
@@ -329,7 +329,7 @@ class FileSystem(Looking):
             keep = realm in (Realm.SHADOW, Realm.SNAP)
             inode.view.stirred = True
             return self._opened(handle, keep_cache=keep)
-        await self._let_others_finish(inode, flags, caller)
+        await self.patience.let_others_finish(inode, flags, self.core.procs.group(caller.tid))
         effects = Effects()
         tracked = self.data.open(inode, flags, caller.tid, effects)
         if effects:
@@ -338,23 +338,6 @@ class FileSystem(Looking):
         # Before Linux 6.6 a direct write leaves the view's own older pages, which no opener must see.
         keep_cache = inode.staging is None and not tracked.unread
         return self._opened(tracked, direct_io=direct_io, keep_cache=keep_cache)
-
-    async def _let_others_finish(self, inode: Inode, flags: int, caller: Caller) -> None:
-        """Keep processes of one view out of each other's way for a moment.
-
-        A reader waits for a write that another process has just begun; a truncation waits for readers that
-        are in the middle, and so does who reads to write in place, that it may begin from the newest version.
-        All are bounded by milliseconds: after that the view behaves as ext4 does.
-        """
-        staging = inode.staging
-        if staging is not None and not staging.new and flags & os.O_ACCMODE == os.O_RDONLY:
-            if staging.dirty and staging.writer.pid != self.core.procs.group(caller.tid):
-                await staging.wait_done(READER_S)
-        elif flags & os.O_TRUNC and inode.still_until and inode.opens:
-            await inode.wait_closed(READER_S)
-        elif inode.shown is not None and flags & (os.O_ACCMODE | os.O_APPEND) == os.O_RDWR:
-            await inode.wait_closed(READER_S)
-            await self.outbox.settle(Effects(inodes=[inode]))
 
     def _regular(self, inode: Inode) -> bool:
         if inode.staging is not None or inode.path is None:

@@ -1,5 +1,7 @@
 """What a write that is not finished will change, whatever follows, if its client writes in order.
 
+Looked at is what was written, and before it what was there: what is behind may all be written over.
+
 F1  A node is named only if no later byte can give it its old text back: another node follows it, or what is
     there of it is not the beginning of what it was.
 F2  One whose layout alone would change is not named: that may be left out of the commit (`engine.reformat`).

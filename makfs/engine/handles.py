@@ -17,8 +17,8 @@ class TrackedHandle:
     """An open tracked file."""
 
     __slots__ = (
-        "_nowhere", "append", "belief", "cached", "core", "fd", "flags", "frozen", "in_place", "inode",
-        "into", "refused", "text", "tid", "unread", "version", "writable",
+        "_nowhere", "anew", "append", "belief", "cached", "core", "fd", "flags", "frozen", "in_place",
+        "inode", "into", "patcher", "patches", "refused", "text", "tid", "unread", "version", "writable",
     )  # fmt: skip
 
     def __init__(self, core: Core, inode: Inode, flags: int, tid: int) -> None:
@@ -36,8 +36,12 @@ class TrackedHandle:
         self.belief: Belief = None  # and what it is
         self.cached = flags & os.O_ACCMODE == os.O_RDWR  # its writes go through the kernel's page cache
         self.in_place = flags & (os.O_ACCMODE | os.O_TRUNC | os.O_APPEND) == os.O_RDWR
+        over = flags & (os.O_TRUNC | os.O_APPEND)
+        self.patches = self.writable and not over  # it may write over parts of the file
+        self.patcher = 0  # which process does
         self.unread = False  # its process still believes in an older version, until it reads
         self.into: Staging | None = None  # what it staged last
+        self.anew = False  # opened after a refusal: it goes on with the committed text, not the refused one
         self.refused: Refused | None = None  # a write was; what follows it makes no sense without it
 
     @property

@@ -129,8 +129,8 @@ class Inode:
 
     __slots__ = (
         "_staging", "closed", "crowded", "displaced", "given", "ino", "is_dir", "judged", "kind", "last_stat",
-        "lookups", "opens", "orphan_fd", "path", "pinned", "realm", "shown", "still_until", "suspended",
-        "view", "young_until",
+        "lookups", "opens", "orphan_fd", "patchers", "path", "pinned", "realm", "shown", "still_until",
+        "suspended", "view", "young_until",
     )  # fmt: skip
 
     def __init__(self, ino: int, view: "View", path: str, realm: Realm, is_dir: bool) -> None:
@@ -142,6 +142,7 @@ class Inode:
         self.lookups = 0  # the kernel's references
         self.opens = 0  # open handles
         self.crowded = False  # several handles were open at once, since it was last closed by all
+        self.patchers: list[int] = []  # processes that have it open to write over parts of it
         self._staging: Staging | None = None
         self.suspended: Staging | None = None  # refused at FLUSH, for a handle that goes on
         self.judged = -1  # the generation of ignore rules that `realm` was found by

@@ -3,6 +3,9 @@
 W1  Work never awaits, and changes nothing when Held ends it: so it can be tried again (E1, E3).
 W2  When waiting was in vain the work is done a last time, and refuses for itself, keeping its bytes.
 W3  Operations during which the kernel holds a folder's lock wait for a moment only.
+W4  A reader waits for a write of its view that has begun, and who writes waits for readers of its view that
+    are in the middle, but for an append; who reads to write in place also for those that need an older
+    version than the newest. All for a moment: after that the view behaves as ext4 does.
 """
 
 import errno
@@ -14,19 +17,23 @@ import trio
 
 from makfs.engine import reasons
 from makfs.engine.core import Core
-from makfs.engine.effects import Effects, Outbox
+from makfs.engine.effects import READER_S, Effects, Outbox
 from makfs.engine.gate import Forbidden
 from makfs.engine.held import Held, Needs, NotAdmitted, StillHeld
 from makfs.engine.inodes import Inode, Realm
 from makfs.engine.names import oserror
 from makfs.engine.needs import needs_of_names
+from makfs.engine.opening import STILL_S
 from makfs.engine.procs import is_dying
 from makfs.engine.views import View
 from makfs.errors import Busy
 from makfs.ids import RepoPath
 from makfs.locks import READ, Claim, Grant, file_address
+from makfs.syntax import is_source
 
 T = TypeVar("T")
+WRITER_S = 1.0  # who reads source waits so long for a write that has begun
+_ROUNDS = 3  # of waiting for one writer, or reader, after another
 
 
 class Patience:
@@ -140,3 +147,31 @@ class Patience:
             view.why = f"{path} was not opened, for this view's reads wait for writers: {vain}"
             raise Busy(view.why) from None
         locks.give_back(view.agent, grants)
+
+    async def let_others_finish(self, inode: Inode, flags: int, pid: int) -> None:
+        """Keep processes of one view out of each other's way for a moment (W4)."""
+        if flags & (os.O_ACCMODE | os.O_TRUNC) == os.O_RDONLY:
+            await self._let_write(inode, pid)
+        elif not flags & os.O_APPEND:
+            if inode.still_until and inode.opens:
+                await inode.wait_closed(READER_S)
+            if flags & (os.O_ACCMODE | os.O_TRUNC) == os.O_RDWR:
+                await self._show_newest(inode)
+
+    @staticmethod
+    async def _let_write(inode: Inode, pid: int) -> None:
+        """Let a reader wait for another process's write: of source for longer, half of which is of no use."""
+        for _ in range(_ROUNDS):
+            staging = inode.staging
+            if staging is None or staging.new or not staging.dirty or staging.writer.pid == pid:
+                return
+            if not await staging.wait_done(WRITER_S if is_source(inode.path or "") else READER_S):
+                return
+
+    async def _show_newest(self, inode: Inode) -> None:
+        """Let who reads to write in place begin from the newest version, once nobody needs the older one."""
+        for _ in range(_ROUNDS):
+            if inode.shown is None or inode.staging is not None:
+                return
+            await inode.wait_closed(STILL_S)
+            await self._outbox.settle(Effects(inodes=[inode]))

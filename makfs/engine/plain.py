@@ -25,7 +25,7 @@ def open_plain(core: Core, inode: Inode | None, flags: int, tid: int) -> Tracked
     view = inode.view
     if view.reads_locked or view.role is not None:
         return None
-    if inode.staging is not None or inode.shown is not None or inode.kind != stat.S_IFREG:
+    if inode.staging is not None or inode.shown is not None or inode.kind != stat.S_IFREG or inode.patchers:
         return None
     file = core.files.get(inode.path) or core.file(inode.path)
     if file.owed is not None or file.changed_s or file.contended_s:

@@ -45,6 +45,7 @@ class Staging:
         "mtime_ns",
         "new",
         "patched",
+        "reached",
         "refusal",
         "times_set",
         "told",
@@ -64,6 +65,7 @@ class Staging:
         self._folder = folder
         self._large_bytes = large_bytes
         self.base = base
+        self.reached = 0  # where the last write ended
         self.appended: int | None = None  # from here on it was appended, and nothing else was done (S3)
         self.writer = writer
         self.new = False  # the path does not exist at head: a file being made
@@ -124,6 +126,7 @@ class Staging:
                 self._data.extend(bytes(offset - self._size))
             self._data[offset:end] = data
             self._size = len(self._data)
+        self.reached = end
         self.wrote = True
         self.held_up = self.unfinished = False
         self.appended = None
@@ -158,14 +161,28 @@ class Staging:
         self.mtime_ns = time.time_ns()
         self.times_set = self.told = False
 
-    async def wait_done(self, most_s: float) -> None:
-        """Wait for the commit, at most so long after the last change."""
+    async def wait_done(self, most_s: float) -> bool:
+        """Wait for the commit, at most so long after the last change; tell whether it has come to a stop."""
         left = most_s - (time.time_ns() - self.mtime_ns) / 1e9
-        if left > 0:
-            if self.done is None:
-                self.done = trio.Event()
-            with trio.move_on_after(left):
-                await self.done.wait()
+        if left <= 0 or self.held_up:
+            return False
+        if self.done is None:
+            self.done = trio.Event()
+        with trio.move_on_after(left):
+            await self.done.wait()
+            return True
+        return False
+
+    def stop(self) -> None:
+        """Let those go on who wait for the commit: it has come, or will not come soon."""
+        if self.done is not None:
+            self.done.set()
+            self.done = None
+
+    def hold_up(self, *, unfinished: bool) -> None:
+        """Note that its writer waits for what others hold, in the middle of writing or at its end."""
+        self.held_up, self.unfinished = True, unfinished
+        self.stop()
 
     def file(self) -> str:
         """Return a path by which the large staging's bytes can be read."""

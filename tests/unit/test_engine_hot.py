@@ -1,4 +1,4 @@
-"""Who opens a file that others change right now keeps to one version, whatever the kernel caches (I4)."""
+"""Who opens a file that others change keeps to one version, whatever the kernel caches (I4, O1, O2)."""
 
 import os
 from collections.abc import Awaitable, Callable, Iterator
@@ -12,6 +12,7 @@ from makfs.config import Config
 from makfs.engine.filesystem import FileSystem
 from makfs.engine.kernel import Kernel
 from makfs.engine.procs import Caller
+from makfs.errors import Refused
 from makfs.settings import OnWrite, WriteConfig
 
 ALICE, BOB = (Caller(os.getuid(), os.getgid(), pid) for pid in (os.getpid(), os.getppid()))
@@ -188,3 +189,142 @@ def test_who_opens_to_patch_begins_from_the_newest_version_though_a_reader_kept_
         await fs.release(bob)
 
     trio.run(story)
+
+
+def test_file_that_stood_still_is_shown_anew_once_it_is_closed(fs: FileSystem) -> None:
+    async def story() -> None:
+        bob = (await fs.open(find(fs, "b"), os.O_RDWR, BOB)).handle
+        await save(fs, NEW)
+        assert fs.read(bob, 0, 4096) == OLD + b"\n"
+        await fs.release(bob)
+        bob = (await fs.open(find(fs, "b"), os.O_RDWR, BOB)).handle
+        assert fs.read(bob, 0, 4096) == NEW
+        await fs.release(bob)
+
+    trio.run(story)
+
+
+def test_who_opens_to_patch_waits_for_another_process_of_its_view_that_patches_an_older_version(
+    fs: FileSystem,
+) -> None:
+    seen: list[bytes] = []
+
+    async def other() -> None:
+        handle = (await fs.open(find(fs, "b"), os.O_RDWR, ALICE)).handle
+        seen.append(fs.read(handle, 0, 4096))
+        await fs.release(handle)
+
+    async def story() -> None:
+        bob = (await fs.open(find(fs, "b"), os.O_RDWR, BOB)).handle
+        await save(fs, NEW)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(other)
+            await trio.testing.wait_all_tasks_blocked()
+            assert fs.read(bob, 0, 4096) == OLD + b"\n"
+            assert not seen
+            await fs.release(bob)
+        assert seen == [NEW]
+
+    trio.run(story)
+
+
+@pytest.mark.parametrize("fs", [OnWrite.LEASE], indirect=True)
+def test_patch_in_several_writes_waits_for_no_node_that_only_the_next_write_mends(
+    fs: FileSystem, tmp_repo: Path
+) -> None:
+    """What is behind the first write is shifted, and looks like a change of what alice holds."""
+
+    async def story() -> None:
+        await save(fs, OLD.replace(b"return 5", b"return 55"))
+        bob = (await fs.open(find(fs, "b"), os.O_RDWR, BOB)).handle
+        text = fs.read(bob, 0, 4096)
+        at, middle = text.index(b"0\n"), text.index(b"turn 55")
+        longer = text[:at] + b"1000000\n" + text[at + 2 :]
+        with trio.fail_after(1):
+            await fs.write(bob, at, longer[at:middle])
+            await fs.write(bob, middle, longer[middle:])
+            await fs.flush(bob)
+        await fs.release(bob)
+
+    trio.run(story)
+    assert (tmp_repo / "f.py").read_bytes() == NEW.replace(b"return 5", b"return 55")
+
+
+def test_save_after_a_refused_one_is_of_what_was_read_since_though_a_reader_has_it_open(
+    fs: FileSystem, tmp_repo: Path
+) -> None:
+    """The refused bytes are those of a handle, and go with it (D3)."""
+    last = OLD.replace(b"return 0", b"return 1000001")
+
+    async def overwrite(text: bytes) -> None:
+        bob = (await fs.open(find(fs, "b"), os.O_RDWR | os.O_TRUNC, BOB)).handle
+        await fs.write(bob, 0, text)
+        try:
+            await fs.flush(bob)
+        finally:
+            await fs.release(bob)
+
+    async def story() -> None:
+        reader = (await fs.open(find(fs, "b"), os.O_RDONLY, BOB)).handle
+        await save(fs, NEW)
+        with pytest.raises(Refused):
+            await overwrite(OLD.replace(b"return 0", b"return 7"))
+        again = (await fs.open(find(fs, "b"), os.O_RDONLY, BOB)).handle
+        assert fs.read(again, 0, 4096) == NEW
+        await fs.release(again)
+        await overwrite(last)
+        await fs.release(reader)
+
+    trio.run(story)
+    assert (tmp_repo / "f.py").read_bytes() == last
+
+
+def test_reader_beside_a_process_that_patches_sees_no_half_of_it(fs: FileSystem) -> None:
+    async def story() -> None:
+        bob = (await fs.open(find(fs, "b"), os.O_RDWR, BOB)).handle
+        opened = await fs.open(find(fs, "b"), os.O_RDONLY, ALICE)
+        await fs.write(bob, OLD.index(b"0\n"), b"1000000\n")
+        assert opened.direct_io
+        assert fs.read(opened.handle, 0, 4096) == OLD + b"\n"
+        for handle in (bob, opened.handle):
+            await fs.release(handle)
+
+    trio.run(story)
+
+
+def test_process_that_patches_reads_what_it_has_written_through_another_handle(fs: FileSystem) -> None:
+    async def story() -> None:
+        bob = (await fs.open(find(fs, "b"), os.O_RDWR, BOB)).handle
+        opened = await fs.open(find(fs, "b"), os.O_RDONLY, BOB)
+        await fs.write(bob, OLD.index(b"0\n"), b"1")
+        assert fs.read(opened.handle, 0, 4096) == OLD.replace(b"return 0", b"return 1") + b"\n"
+        for handle in (bob, opened.handle):
+            await fs.release(handle)
+
+    trio.run(story)
+
+
+def test_reader_of_source_waits_for_who_has_emptied_it_and_is_slow_to_write(fs: FileSystem) -> None:
+    """Half of a text is of no use to it (W4)."""
+    seen: list[bytes] = []
+
+    async def read() -> None:
+        reader = (await fs.open(find(fs, "b"), os.O_RDONLY, ALICE)).handle
+        seen.append(fs.read(reader, 0, 4096))
+        await fs.release(reader)
+
+    async def story() -> None:
+        clock = trio.lowlevel.current_clock()
+        assert isinstance(clock, trio.testing.MockClock)
+        bob = (await fs.open(find(fs, "b"), os.O_WRONLY | os.O_TRUNC, BOB)).handle
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(read)
+            await trio.testing.wait_all_tasks_blocked()
+            clock.jump(0.5)  # another process had the processor
+            await trio.testing.wait_all_tasks_blocked()
+            await fs.write(bob, 0, NEW)
+            await fs.flush(bob)
+        assert seen == [NEW]
+        await fs.release(bob)
+
+    trio.run(story, clock=trio.testing.MockClock())
