@@ -3,15 +3,17 @@
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.mount.mounted import PATIENCE_S, outcome
-from tests.mount.runs import PYTHON, Place, Process, place, until
+from tests.mount.runs import PYTHON, Place, Process, line_of, place, until
 
 pytestmark = pytest.mark.mount
+PROJECT = Path(__file__).parents[2]
 SOON_S = 2.0
 RESOURCES = """
 [resource.test]
@@ -150,6 +152,38 @@ def test_command_that_is_killed_while_it_waits_leaves_the_queue(desk: Place) -> 
     (desk.repo / "go-alice").touch()
     assert ended(alice) == 7
     assert "bob in" not in order(desk)
+
+
+def test_module_of_python_waits_as_its_command_does_and_other_pythons_do_not(desk: Place) -> None:
+    (desk.repo / "slow.py").write_text("import os, sys\nos.execvp('tools/slow', ['slow', *sys.argv[1:]])\n")
+    script = f"PATH=$PATH:{sys.base_prefix}/bin; python3 -c 'print(1)'; exec python3 -Wdefault -m slow alice"
+    with open(desk.mounted.bob / ".makfs" / "with" / "test", "ab"):
+        alice = start(desk, "alice", "sh", "-c", script)
+        assert line_of(alice) == "1"
+        until(lambda: desk.waiting() == ["alice"])
+        assert order(desk) == []
+    (desk.repo / "go-alice").touch()
+    assert ended(alice) == 7
+    assert order(desk) == ["alice in", "alice out"]
+
+
+def test_tests_that_wait_by_themselves_do_so_however_they_are_started(desk: Place) -> None:
+    view = desk.mounted.alice
+    recipe = (
+        (PROJECT / "docs/run.md").read_text().split("in `conftest.py`:\n\n```python\n")[1].split("```")[0]
+    )
+    (view / "conftest.py").write_text(recipe)
+    (view / "test_it.py").write_text("def test_it():\n    assert open('.makfs/with/test').read()\n")
+    command = [sys.executable, "-m", "pytest", "-q", "--rootdir", str(view), "-p", "no:cacheprovider"]
+    with open(desk.mounted.bob / ".makfs" / "with" / "test", "ab"):
+        tests = subprocess.Popen([*command, "test_it.py"], cwd=view, stdout=subprocess.PIPE)
+        until(lambda: desk.waiting() == ["alice"])
+        assert tests.poll() is None
+    out, _ = tests.communicate(timeout=PATIENCE_S)
+    assert tests.returncode == 0, out
+    for name in ("conftest.py", "test_it.py"):
+        (view / name).unlink()
+    until(lambda: desk.held() == [])
 
 
 def test_command_that_is_not_there_is_127(desk: Place) -> None:
