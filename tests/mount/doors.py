@@ -4,7 +4,8 @@ import contextlib
 import ctypes
 import errno
 import os
-from collections.abc import Callable, Iterator, Mapping
+import subprocess
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -131,6 +132,39 @@ def node_file(folder: Path) -> None:
         os.write(fd, CHANGED[CHANGED.index(b"\n\ndef hello") : CHANGED.index(b"\n\ndef bye")])
 
 
+def git(*arguments: str) -> Act:
+    """Let git, in a view, bring `f.py` back to what it has; in a plain directory do what it does."""
+
+    def act(folder: Path) -> None:
+        if not (folder.parent / ".makfs").exists():
+            os.unlink(folder / "f.py")
+            (folder / "f.py").write_bytes(CHANGED)
+            return
+        command = ["git", "-c", "safe.directory=*", *arguments, "--", f"{folder.name}/f.py"]
+        done = subprocess.run(
+            command, cwd=folder.parent, env=GIT_ENVIRONMENT, capture_output=True, text=True, check=False
+        )
+        if os.strerror(errno.EBUSY) in done.stderr:
+            raise OSError(errno.EBUSY, done.stderr)
+        assert done.returncode == 0, done.stderr
+
+    return act
+
+
+def commit_to_git(repo: Path, folders: Iterable[str]) -> None:
+    """Commit another version of the `f.py` of these folders than the one that is there."""
+
+    def run(*arguments: str, given: bytes = b"") -> str:
+        command = ["git", "-C", str(repo), *arguments]
+        done = subprocess.run(command, env=GIT_ENVIRONMENT, input=given, capture_output=True, check=True)
+        return done.stdout.decode().strip()
+
+    blob = run("hash-object", "-w", "--stdin", given=CHANGED)
+    lines = "".join(f"100644 {blob}\t{folder}/f.py\n" for folder in folders)
+    run("update-index", "--add", "--index-info", given=lines.encode())
+    run("commit", "-q", "-m", "start")
+
+
 def empty(folder: Path) -> None:
     with opened(folder / "f.py", FLAGS | os.O_TRUNC):
         pass
@@ -139,6 +173,12 @@ def empty(folder: Path) -> None:
 def read(folder: Path) -> None:
     assert (folder / "f.py").read_bytes() == TEXT
     assert len(os.listdir(folder)) > 2
+
+
+def replace_from_outside(folder: Path) -> None:
+    new = folder.parent.parent / f"{folder.name}.new"
+    new.write_bytes(CHANGED)
+    os.replace(new, folder / "f.py")
 
 
 def rename(old: str, new: str) -> Act:
@@ -164,6 +204,11 @@ def node(*names: str) -> tuple[str, ...]:
 
 
 NEW = FLAGS | os.O_CREAT | os.O_EXCL
+GIT_ENVIRONMENT = {
+    **os.environ, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1", "LC_ALL": "C",
+    "GIT_AUTHOR_NAME": "T", "GIT_AUTHOR_EMAIL": "t@example.org",
+    "GIT_COMMITTER_NAME": "T", "GIT_COMMITTER_EMAIL": "t@example.org",
+}  # fmt: skip
 HELLO = node("hello")
 CLASS = b"class Desk:\n    def ring(self):\n        return 1\n\n    def call(self):\n        return 2\n"
 FORMATTED = TEXT.replace(b'f"hello {name}"', b"f'hello {name}'")
@@ -230,6 +275,7 @@ DOORS: Mapping[str, Door] = {
     "renamed": one(rename("f.py", "h.py"), "f.py", "h.py"),
     "renamed to a held name": one(rename("f.py", "h.py"), "f.py", "h.py", node="h.py::any", file="h.py"),
     "renamed to a backup": one(rename("f.py", "f.py~"), "f.py"),
+    "git checkout": one(git("checkout", "-q", "HEAD"), "f.py"),
     "unlinked": one(lambda f: os.unlink(f / "f.py"), "f.py"),
     "exchanged": one(exchange("f.py", "g.py"), "f.py", "g.py"),
     "exchanged, the other": one(exchange("f.py", "g.py"), "f.py", "g.py", node="g.py::other", file="g.py"),
@@ -256,6 +302,18 @@ DOORS: Mapping[str, Door] = {
     "folder exchanged": Door((Step(exchange("d", "e"), joins=("d", "d/", "e", "e/")),),
                              "d/x.py::other", "e/"),
 }  # fmt: skip
+
+
+EXTERNAL: Mapping[str, Door] = {
+    "edited": one(over(CHANGED, os.O_TRUNC), *HELLO),
+    "edited beside what is held": one(over(CHANGED, os.O_TRUNC), *HELLO, node="f.py::bye"),
+    "replaced": one(replace_from_outside, *HELLO),
+    "removed": one(lambda f: os.unlink(f / "f.py"), "f.py"),
+    "renamed": one(rename("f.py", "h.py"), "f.py", "h.py"),
+    "made": one(over(OTHER, NEW, name="m.py"), "m.py", node="m.py::other", file="m.py"),
+    "folder made": one(lambda f: os.mkdir(f / "n"), joins=("n", "n/"), node="n/x.py::any", file="n/"),
+}  # fmt: skip
+"""What a person does in the repository's own directory, where nobody is asked."""
 
 
 def furnish(folder: Path, name: str) -> None:

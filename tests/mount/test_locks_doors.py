@@ -17,8 +17,22 @@ import pytest
 
 from makfs.cli.client import Client
 from makfs.cli.exits import Told
-from makfs.wire.verbs import Claim, Locks, Refusals, Release, Why
-from tests.mount.doors import CHANGED, DOORS, MODES, STAMP, TEXT, Door, Expected, clash, expected, furnish
+from makfs.wire.verbs import Claim, Locks, Log, Refusals, Release, Why
+from tests.mount.doors import (
+    CHANGED,
+    DOORS,
+    EXTERNAL,
+    MODES,
+    STAMP,
+    TEXT,
+    Door,
+    Expected,
+    clash,
+    commit_to_git,
+    expected,
+    furnish,
+    git,
+)
 from tests.mount.hands import eventually
 from tests.mount.mounted import Mounted, outcome
 
@@ -39,6 +53,7 @@ policy = "lease"
 [agent.clara]
 policy = "claim"
 """
+KNOWN = TEXT.replace(b"os.sep + name", b"name + os.sep")
 HOLDINGS = [None, *((mode, place) for mode in MODES for place in ("node", "file", "folder"))]
 Holding = tuple[str, str] | None
 
@@ -46,6 +61,14 @@ Holding = tuple[str, str] | None
 def name_of(door: str, policy: str, holding: Holding) -> str:
     words = [*door.split(), policy, *(holding or ("free",))]
     return "_".join("".join(filter(str.isalnum, word)) for word in words)
+
+
+STASHED = {"": True, "f.py::hello": False, "f.py::bye": True, "f.py": False}  # held -> may it be stashed
+"""Another file than git has: its `hello` differs."""
+
+
+def stash_case(held: str) -> str:
+    return name_of("git stash", "merge", ("X", held))
 
 
 @dataclass
@@ -94,6 +117,13 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         for policy in AGENTS:
             for holding in HOLDINGS:
                 furnish(repo / name_of(door, policy, holding), door)
+    for door in EXTERNAL:
+        for holding in HOLDINGS:
+            furnish(repo / name_of(door, "external", holding), door)
+    for held in STASHED:
+        furnish(repo / stash_case(held), "git stash")
+    by_git = [name_of("git checkout", policy, each) for policy in AGENTS for each in HOLDINGS]
+    commit_to_git(repo, [*by_git, *map(stash_case, STASHED)])
     (top / "makfs.conf").write_text(CONFIG)
     mounted = Mounted(repo, top / "work", tuple(HOLDERS), config=top / "makfs.conf")
     (top / "work").mkdir()
@@ -241,6 +271,58 @@ def test_door_lets_through_exactly_what_the_rules_allow(world: World, name: str,
     if name == "chown" and os.geteuid() != 0:
         pytest.skip("only root gives files away")
     wrong = {holding: said for holding in HOLDINGS if (said := check(world, name, policy, holding))}
+    assert not wrong, "\n".join(f"{holding}: {said}" for holding, said in wrong.items())
+
+
+def check_external(world: World, name: str, holding: Holding) -> str:
+    """Change something in the repository's own directory while lea may hold something of it."""
+    door, case = EXTERNAL[name], name_of(name, "external", holding)
+    places = world.everywhere(case)
+    (step,) = door.steps
+    (places["meg"] / "f.py").write_bytes(KNOWN)  # its nodes are on record from here
+    held = None if holding is None else (getattr(door, holding[1]), holding[0])
+    if held is not None:
+        world.daemon.ask(Claim("lea", held[1], (f"{case}/{held[0]}",), 0))
+    try:
+        step.act(places["repo"])
+        after = snapshot(places["repo"])
+        for place, folder in places.items():
+            eventually(lambda at=folder: snapshot(at) == after, f"{case} in {place}")  # type: ignore[misc]
+        newest: Any = world.daemon.ask(Log(1, path=case))
+        if newest[0]["agent"] != "external":
+            return f"commit {newest[0]} is not external's"
+        state: Any = world.daemon.ask(Locks(f"{case}/"))
+        holds = any(row["agent"] == "lea" for row in state["grants"])
+        if held is not None and held[0] and not holds:
+            return f"lea lost {held}"
+        due = held is not None and any(clash((each, "X"), held) for each in (*step.writes, *step.joins))
+        why: Any = world.daemon.ask(Why("lea"))
+        told = [line for line in why.splitlines() if f"{case}/" in line and "in the repository" in line]
+        return "" if bool(told) is due else f"lea was told {told}, due: {due}"
+    finally:
+        world.daemon.ask(Release("lea"))
+
+
+@pytest.mark.parametrize("held", STASHED)
+def test_git_stash_takes_back_what_nobody_else_holds_and_leaves_the_rest(world: World, held: str) -> None:
+    """Git removes a file to write it anew; where it may not, it writes another one and renames it over."""
+    case = stash_case(held)
+    if held:
+        world.daemon.ask(Claim("lea", "write", (f"{case}/{held}",), 0))
+    try:
+        said = outcome(lambda: git("stash", "push", "-q")(world.mounted.mountpoint / "meg" / case))
+    finally:
+        world.daemon.ask(Release("lea"))
+    assert said == ("EBUSY" if held else None), "git complains of the file it may not remove"
+    for folder in world.everywhere(case).values():
+        assert (folder / "f.py").read_bytes() == (CHANGED if STASHED[held] else TEXT)
+
+
+@pytest.mark.parametrize("name", EXTERNAL)
+def test_edit_in_the_repository_is_taken_in_and_whoever_holds_what_it_changed_is_told(
+    world: World, name: str
+) -> None:
+    wrong = {holding: said for holding in HOLDINGS if (said := check_external(world, name, holding))}
     assert not wrong, "\n".join(f"{holding}: {said}" for holding, said in wrong.items())
 
 
