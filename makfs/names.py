@@ -20,7 +20,7 @@ def agent_id(text: str) -> AgentId:
     why = _objection(text)
     if why is not None:
         raise BadName(
-            f"{text[: MAX_NAME + 1]!a} cannot name an agent: {why}; a name is 1 to {MAX_NAME} of the "
+            f"{text[: MAX_NAME + 1]!r} cannot name an agent: {why}; a name is 1 to {MAX_NAME} of the "
             "letters A-Z and a-z, digits, '_', '-' and inner dots."
         )
     return AgentId(text)
@@ -37,7 +37,7 @@ def mark_name(text: str) -> str:
         why = why or _objection(text)
     if why is not None:
         raise BadName(
-            f"{text[: MAX_NAME + 1]!a} cannot name a mark: {why}; a name is 1 to {MAX_NAME} of the "
+            f"{text[: MAX_NAME + 1]!r} cannot name a mark: {why}; a name is 1 to {MAX_NAME} of the "
             "letters A-Z and a-z, digits, '_', '-' and inner dots."
         )
     return text
@@ -49,7 +49,7 @@ def task_name(text: str) -> str:
     if name.isprintable() and len(name) <= MAX_TASK:
         return name
     why = f"it has {len(name)} characters" if name.isprintable() else "it has what cannot be printed in it"
-    raise BadName(f"{name[:MAX_TASK]!a} cannot name a task: {why}; a name is one line of up to {MAX_TASK}.")
+    raise BadName(f"{name[:MAX_TASK]!r} cannot name a task: {why}; a name is one line of up to {MAX_TASK}.")
 
 
 def task_from(text: str) -> str:
@@ -76,4 +76,4 @@ def _objection(text: str) -> str | None:
     if text.startswith("@"):
         return "names with '@' are frozen trees such as @head"
     wrong = next(char for char in text if not re.match(r"[A-Za-z0-9_.-]", char, re.ASCII))
-    return f"it has {wrong!a} in it"
+    return f"it has {wrong!r} in it"

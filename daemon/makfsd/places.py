@@ -99,7 +99,8 @@ def _read_served(fd: int) -> Served | None:
 def _already_served(repo: Path, served: Served | None) -> str:
     if served is None:
         return f"{repo} is already served by a makfsd that is just starting or ending."
-    return f"{repo} is already served by makfsd, pid {served.pid}, at {served.mountpoint}."
+    who = f"makfsd, pid {served.pid}, at {served.mountpoint}"
+    return f"{repo} is already served by {who}; 'makfs umount' ends that."
 
 
 def check_repository(repo: Path) -> None:
@@ -181,7 +182,7 @@ def check_fuse() -> None:
             f"There is no {FUSE_DEVICE}: load the fuse module, or give the container --device {FUSE_DEVICE}."
         )
     if not os.access(FUSE_DEVICE, os.R_OK | os.W_OK):
-        raise MountError(f"uid {os.getuid()} may not open {FUSE_DEVICE}.")
+        raise MountError(f"uid {os.getuid()} may not open {FUSE_DEVICE}; 'makfs doctor' says what to do.")
     if shutil.which("fusermount3") is None:
         raise MountError("There is no fusermount3: install the package fuse3.")
 

@@ -92,7 +92,7 @@ class Agents:
         """Remove an idle view; its private files stay for the next of that name. Raises ENOENT, Busy."""
         view = self.by_name.get(name)
         if view is None:
-            raise NotFound(f"There is no agent {name}.")
+            raise NotFound(f"There is no agent {name}; 'makfs agent ls' lists them.")
         busy = [
             inode.path or "?" for inode in view.by_path.values() if inode.opens or inode.staging is not None
         ]

@@ -54,7 +54,7 @@ def parse_claim(line: str) -> ClaimLine:
         else:
             given[name] = _seconds(word, number)
     if not addresses:
-        raise BadClaim(f"{line.strip()[:200]!a} names no address; {_ACCEPTED}.")
+        raise BadClaim(f"{line.strip()[:200]!r} names no address; {_ACCEPTED}.")
     return ClaimLine(words[0], tuple(addresses), given.get("wait"), given.get("lease"))
 
 
@@ -71,14 +71,14 @@ def parse_release(line: str) -> ReleaseLine:
     words = _words(line)
     kept = [word for word in words if word.startswith("keep=")]
     if kept and kept != [_KEEP]:
-        raise BadClaim(f"{kept[-1][:60]!a} is not accepted: {_KEEP} is, once in a line.")
+        raise BadClaim(f"{kept[-1][:60]!r} is not accepted: {_KEEP} is, once in a line.")
     words = [word for word in words if word != _KEEP]
     if len(words) == 1 and words[0] in _ALL:
         return ReleaseLine(None, bool(kept))
     if "*" in words:
         raise BadClaim("'*' releases everything and stands alone in its line.")
     if not words:
-        raise BadClaim(f"{line.strip()[:200]!a} names no address; accepted: ADDRESS... or all, [{_KEEP}].")
+        raise BadClaim(f"{line.strip()[:200]!r} names no address; accepted: ADDRESS... or all, [{_KEEP}].")
     return ReleaseLine(tuple(words), bool(kept))
 
 
@@ -87,7 +87,7 @@ def _words(line: str) -> list[str]:
         return shlex.split(line)
     except ValueError as error:
         raise BadClaim(
-            f"{line.strip()[:200]!a} cannot be read ({error}); quote as for a shell; {_ACCEPTED}."
+            f"{line.strip()[:200]!r} cannot be read ({error}); quote as for a shell; {_ACCEPTED}."
         ) from None
 
 
@@ -97,7 +97,7 @@ def _seconds(word: str, number: str) -> float:
     except ValueError:
         seconds = math.nan
     if not math.isfinite(seconds):
-        raise BadClaim(f"{word[:60]!a} is no number of seconds; {_ACCEPTED}.")
+        raise BadClaim(f"{word[:60]!r} is no number of seconds; {_ACCEPTED}.")
     return seconds
 
 
@@ -167,8 +167,10 @@ class Lines:
 
     def _failed(self, number: int, line: str, error: MakfsError, done: Sequence[str]) -> str:
         which = f"line {number}, " if number else ""
-        before = f" Carried out before it: {'; '.join(done)[:1000]!a}." if done else ""
-        return f"Refused .makfs/{self._name}: {which}{line[:200]!a}: {error}{before}"
+        quoted = f"{line[:200]!r}: "
+        what = "" if str(error).startswith(quoted[:-2]) else quoted  # it may begin so itself
+        before = f" Carried out before it: {'; '.join(done)[:1000]!r}." if done else ""
+        return f"Refused .makfs/{self._name}: {which}{what}{error}{before}"
 
 
 def claiming(claims: Claims, inode: Inode, shown: Callable[[], bytes]) -> Lines:

@@ -336,7 +336,7 @@ class Control:
     def refuse_name(self, folder: Inode) -> NoReturn:
         """Say that no name can be made, moved or removed here (Y2). Raises EPERM."""
         folder.view.why = (
-            f"Nothing can be made, renamed or removed in {folder.path or TOP}: makfs makes it up."
+            f"Nothing can be made, renamed or removed in {folder.path or TOP}: what is there is makfs's own."
         )
         raise oserror(errno.EPERM, folder.path or TOP)
 

@@ -113,15 +113,16 @@ class Gate:
         )
 
     @staticmethod
-    def advice(lacking: NotAdmitted) -> str:
-        """Say what to do about a refusal."""
+    def advice(lacking: NotAdmitted, *, is_text: bool = True) -> str:
+        """Say what to do about a refusal: of a text that is kept, or of another operation."""
+        nothing = f"Nothing was changed{' and your text is kept' if is_text else ''}."
         if isinstance(lacking, Forbidden):
-            return "Nothing was changed and your text is kept. Write something that your role allows."
+            return f"{nothing} {'Write' if is_text else 'Change'} something that your role allows."
         queue = reasons.how_to_claim(lacking.addresses)
         if isinstance(lacking, Held):
+            again = "read the file again and write it again" if is_text else "do it again"
             return (
-                "Nothing was changed and your text is kept. Change something else meanwhile; only what is "
-                f"named here is taken. To be next in the queue: {queue}. Then read the file again and write "
-                "it again."
+                f"{nothing} Change something else meanwhile; only what is named here is taken. To be next in "
+                f"the queue: {queue}. Then {again}."
             )
-        return f"Nothing was changed and your text is kept. First: {queue}. Then write it again."
+        return f"{nothing} First: {queue}. Then {'write it' if is_text else 'do it'} again."

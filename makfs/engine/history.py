@@ -78,7 +78,7 @@ class History:
         mark = self._core.store.mark(name)
         if mark is None:
             raise NotFound(
-                f"There is no commit and no mark {name[:100]!a}; 'makfs mark --list' lists the marks."
+                f"There is no commit and no mark {name[:100]!r}; 'makfs mark --list' lists the marks."
             )
         return mark.seq
 
@@ -226,7 +226,7 @@ class History:
         """Forget a mark."""
         mark = self._core.store.mark(name)
         if mark is None:
-            raise NotFound(f"There is no mark {name[:100]!a}; 'makfs mark --list' lists them.")
+            raise NotFound(f"There is no mark {name[:100]!r}; 'makfs mark --list' lists them.")
         self._core.store.delete_mark(name)
         await self._drop([f"@{name}"])
         return mark
@@ -238,7 +238,7 @@ def checked(path: str, *, root: bool = False) -> RepoPath:
     if root and not path:
         return RepoPath("")
     if "\0" in path or any(part in ("", ".", "..") for part in parts):
-        raise BadName(f"{path[:200]!a} is not the path of a file in the repository.")
+        raise BadName(f"{path[:200]!r} is not the path of a file in the repository.")
     if parts[0] == STATE_DIR or ".git" in parts:
         raise NotFound(f"{path} is not journaled; read it where it is.")
     return RepoPath(path)

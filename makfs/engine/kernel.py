@@ -347,7 +347,7 @@ class Kernel:
         """Return what an agent was told last."""
         view = self.agents.by_name.get(agent)
         if view is None:
-            raise NotFound(f"There is no agent {agent}.")
+            raise NotFound(f"There is no agent {agent}; 'makfs agent ls' lists them.")
         return view.told
 
     async def apply_refusal(self, number: int) -> Applied:

@@ -49,6 +49,7 @@ from makfs.store.protocol import Store
 TIED_LEASE_NS = 30_000_000_001  # of what a connection or an open file holds; nobody says so odd a number
 ONCE_LEASE_NS = 1_000_000_000  # of what a merge waits for, given back after its commit
 _TICK_S = 0.25
+_NONE_HELD = "Nothing of it is held. Do something else meanwhile, and ask again."
 _SECOND = 1_000_000_000
 _OVER = frozenset({What.PROMOTED, What.GAVE_UP, What.CANCELLED})
 _ENDED = frozenset({What.RELEASED, What.EXPIRED})
@@ -279,7 +280,7 @@ class Locks:
         try:
             grants = await self._wait(agent, claims, wait_s, lease_ns, while_active=True)
         except StillHeld as vain:
-            raise Busy(f"{agent} was refused {_listed(claims)}: {vain}") from None
+            raise Busy(f"{agent} was refused {_listed(claims)}: {vain} {_NONE_HELD}") from None
         self._store.write_lazies()
         return grants
 

@@ -124,7 +124,7 @@ class Mail:
         if agent is None or agent == PERSON:
             return PERSON
         if agent not in self._views:
-            raise NotFound(f"There is no agent {agent}.")
+            raise NotFound(f"There is no agent {agent}; 'makfs agent ls' lists them.")
         return AgentId(agent)
 
     def inbox(self, agent: AgentId) -> Sequence[Message]:

@@ -111,7 +111,7 @@ class Patience:
         """Tell the view why, and raise: there are no bytes to keep."""
         why = self._core.locks.verdict or str(lacking)
         view.refusals += 1
-        advice = self._core.gate.advice(lacking).replace(" and your text is kept", "")
+        advice = self._core.gate.advice(lacking, is_text=False)
         view.why = f"Refused a change of {path or '/'}. {reasons.names(lacking.addresses)}: {why} {advice}"
         if isinstance(lacking, Forbidden):
             raise oserror(errno.EACCES, path)

@@ -121,7 +121,7 @@ class Publishing:
     def _view(self, agent: str) -> tuple[View, Stand]:
         view = self._fs.agents.by_name.get(agent)
         if view is None:
-            raise NotFound(f"There is no agent {agent}.")
+            raise NotFound(f"There is no agent {agent}; 'makfs agent ls' lists them.")
         if view.stand is None:
             raise Busy(f"The view of {agent} is live: what it writes is published at once.")
         if view.stand.frozen:

@@ -35,9 +35,19 @@ def holders(conflicts: Iterable[Conflict], behind: Iterable[Waiter] = ()) -> str
 def refused(decision: Decision, waited_s: float) -> str:
     """Return why a request was not granted: the deadlock, or who is in the way and how long it waited."""
     if decision.cycle:
-        return decision.sentence
+        return f"{decision.sentence} {way_out(decision)}"
     waited = f" {decision.agent} waited {waited_s:.3g} s." if waited_s >= 0.05 else ""
     return f"{holders(decision.conflicts, decision.behind)}.{waited}"
+
+
+def way_out(decision: Decision) -> str:
+    """Return how the agent that is refused a deadlock lets the others go on."""
+    own = tuple(
+        dict.fromkeys(step.grant.address for step in decision.cycle if step.grant.agent == decision.agent)
+    )
+    words = [_word(address) for address in own]
+    what = " ".join(words) if all(words) and words else "ADDRESS"
+    return f"To let the others go on: echo '{what}' > .makfs/release."
 
 
 def unclaimed(agent: str, addresses: Sequence[str]) -> str:
@@ -60,8 +70,10 @@ def _word(address: str) -> str:
 
 
 def names(addresses: Iterable[str]) -> str:
-    """Return addresses for a sentence."""
-    return _some([shown(address) for address in addresses])  # type: ignore[arg-type]
+    """Return addresses for a sentence: "a.py, b.py and 3 more"."""
+    told = [shown(address) for address in addresses]  # type: ignore[arg-type]
+    few = told[:_SHOWN] + ([f"{len(told) - _SHOWN} more"] if len(told) > _SHOWN else [])
+    return " and ".join(filter(None, (", ".join(few[:-1]), few[-1]))) if few else ""
 
 
 def ended(grant: Grant) -> str:

@@ -43,7 +43,7 @@ def refuse(
 def _advice(core: Core, file: File, head_seq: int) -> str:
     """Say who wrote the newer version and what to do."""
     detail = core.store.detail(Seq(head_seq)) if head_seq else None
-    who = f"{detail.commit.agent} wrote version {head_seq}. " if detail else ""
+    who = f"{detail.commit.agent} changed the file last, in commit {head_seq}. " if detail else ""
     return (
         f"{who}Nothing was changed and your text is kept. Read {file.path} again, redo the edit on what "
         "it says now, and write it."

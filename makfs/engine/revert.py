@@ -84,7 +84,7 @@ class Revert:
             return self._person
         view = self._fs.agents.by_name.get(by)
         if view is None:
-            raise NotFound(f"There is no agent {by}.")
+            raise NotFound(f"There is no agent {by}; 'makfs agent ls' lists them.")
         return view
 
     async def _commit(

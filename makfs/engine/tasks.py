@@ -57,7 +57,7 @@ class Tasks:
         name = agent_id(agent)
         views = chain(self._core.views.values(), self._core.standing.values())
         if not any(view.agent == name for view in views):
-            raise NotFound(f"There is no agent {name}.")
+            raise NotFound(f"There is no agent {name}; 'makfs agent ls' lists them.")
         return name
 
 

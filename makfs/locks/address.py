@@ -30,7 +30,7 @@ class BadAddress(MakfsError):
     errno = 22
 
     def __init__(self, address: str, why: str) -> None:
-        super().__init__(f"{address[:200]!a} is not an address: {why}.")
+        super().__init__(f"{address[:200]!r} is not an address: {why}.")
         self.address = address
 
 

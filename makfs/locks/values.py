@@ -155,7 +155,7 @@ class Decision:
         if self.what is What.GRANTED:
             return f"{self.agent} holds {listed(self.claims)}."
         if self.cycle:
-            return f"Refused, for it would be a deadlock: {'; '.join(map(_waits, self.cycle))}."
+            return f"It would be a deadlock: {'; '.join(map(_waits, self.cycle))}."
         verb = "waits for" if self.what is What.QUEUED else "was refused"
         return f"{self.agent} {verb} {listed(self.claims)}: {self._who()}."
 
@@ -175,7 +175,7 @@ def _waits(step: Wait) -> str:
 
 def shown(address: Address) -> str:
     """Return an address for a sentence: printable, the repository by its name."""
-    return ascii(address)[1:-1] if address else "the repository"
+    return repr(address)[1:-1] if address else "the repository"
 
 
 def seconds(time_ns: int) -> str:

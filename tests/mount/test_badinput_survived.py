@@ -48,7 +48,7 @@ def place(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_mountpoint_that_cannot_serve_is_refused(tmp_repo: Path, tmp_path: Path, place: Path) -> None:
-    is_refused("is not there", tmp_repo, tmp_path / "absent")
+    is_refused("is not there, and neither is", tmp_repo, tmp_path / "absent" / "too")
     (tmp_path / "file").write_bytes(b"")
     is_refused("not a directory", tmp_repo, tmp_path / "file")
     (place / "something").write_bytes(b"")

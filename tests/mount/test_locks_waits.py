@@ -48,6 +48,9 @@ def test_request_that_closes_a_circle_is_refused_at_once_with_the_circle(patient
         assert time.monotonic() - begun < WAIT_S / 2
         for part in ("alice asks", "bob asks", patient.address("hello"), patient.address("bye")):
             assert part in str(caught.value)
+        assert f"To let the others go on: echo '{patient.address('bye')}' > .makfs/release." in str(
+            caught.value
+        )
         assert patient.waiting() == ["alice"]
         patient.ask(Release("bob"))
         assert waits.result(WAIT_S)[0]["agent"] == "alice"

@@ -144,7 +144,10 @@ def test_second_daemon_is_refused_and_told_who_serves_where(
     done = makfs("mount", tmp_repo, other)
     pid = served(tmp_repo)["pid"]
     assert done.returncode == 3
-    assert said(done) == f"makfs: {tmp_repo} is already served by makfsd, pid {pid}, at {work}.\n"
+    assert (
+        said(done)
+        == f"makfs: {tmp_repo} is already served by makfsd, pid {pid}, at {work}; 'makfs umount' ends that.\n"
+    )
     assert makfs("-C", tmp_repo, "status").returncode == 0, "the first serves on"
 
 
@@ -241,6 +244,24 @@ def test_dead_mount_of_a_killed_daemon_is_recovered_and_said_so(tmp_repo: Path, 
     assert f"note: The dead mount of a killed makfsd at {work} was taken away." in said(done)
     assert f"note: makfsd, pid {pid}, did not end in order" in said(done)
     assert (work / "alice" / "new.txt").read_bytes() == b"kept\n"
+
+
+def test_shell_that_stands_in_a_mount_that_was_replaced_is_told_how_to_go_on(
+    tmp_repo: Path, work: Path
+) -> None:
+    ok(makfs("mount", tmp_repo, work, "--agent", "alice"))
+    status = f"'{sys.executable}' -P -m makfs.cli status"
+    command = f'read _; {status} 2>&1; cd "$PWD"; {status}'
+    with subprocess.Popen(
+        ["sh", "-c", command], cwd=work / "alice", env=ENVIRONMENT, text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    ) as shell:  # fmt: skip
+        kill_and_wait(served(tmp_repo)["pid"], signal.SIGKILL)
+        ok(makfs("mount", tmp_repo, work, "--agent", "alice"))
+        out, _ = shell.communicate("\n")
+    assert out.startswith("makfs: The current directory cannot be asked for (")
+    assert "'cd \"$PWD\"'" in out
+    assert f"repository  {tmp_repo}" in out
 
 
 def test_umount_takes_a_dead_mount_away(tmp_repo: Path, work: Path) -> None:
