@@ -2,7 +2,16 @@
 
 import click
 
-from makfs.cli.common import check_policy, client, complete_agent, json_option, print_json, print_lines
+from makfs.cli.common import (
+    check_policy,
+    client,
+    complete_agent,
+    for_each,
+    json_option,
+    print_json,
+    print_lines,
+)
+from makfs.cli.completing import one_of, policies
 
 EPILOG = """\b
 Examples:
@@ -24,8 +33,9 @@ def agent() -> None:
 )
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
 @click.option(
-    "--on-write", metavar="POLICY", help="What its writes do: lease, merge or claim (see makfs.conf)."
-)
+    "--on-write", metavar="POLICY", shell_complete=one_of(policies),
+    help="What its writes do: lease, merge or claim (see makfs.conf).",
+)  # fmt: skip
 @click.option(
     "--isolation",
     type=click.Choice(("live", "snapshot")),
@@ -60,12 +70,14 @@ def add(
 @click.option("--force", is_flag=True, help="Though files are open; bytes that are not committed are lost.")
 @click.pass_context
 def remove(context: click.Context, names: tuple[str, ...], force: bool) -> None:
-    """Remove the view of each NAME. Its commits stay."""
+    """Remove the view of each NAME. Its commits stay.
+
+    So do its private files, ignored ones and a snapshot view's edits: the next of that NAME has them again.
+    """
     from makfs.wire.verbs import RemoveAgent
 
     with client(context) as daemon:
-        for name in names:
-            daemon.ask(RemoveAgent(name, force))
+        for_each(names, lambda name: daemon.ask(RemoveAgent(name, force)))
 
 
 @agent.command("ls", epilog="\b\nExample:\n  makfs agent ls")

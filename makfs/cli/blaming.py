@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from makfs.cli.common import found, json_option, print_json
+from makfs.cli.completing import complete_file
 from makfs.cli.paging import pager_option, show
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ MAX_TASK = 24  # columns; longer ones are cut
 
 
 @click.command(epilog=EPILOG, short_help="Tell who wrote each line of a file")
-@click.argument("file", metavar="PATH[@SEQ]")
+@click.argument("file", metavar="PATH[@SEQ]", shell_complete=complete_file)
 @click.option("--by-node", is_flag=True, help="One row a node: who changed it last.")
 @pager_option
 @json_option

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from makfs.cli.common import json_option, print_json
+from makfs.cli.common import json_option, print_json, print_lines, terminal_width
+from makfs.cli.completing import complete_folder
 from makfs.cli.exits import EXIT_FAILURE, NotServed, Told
 from makfs.errors import MakfsError
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     epilog="\b\nExamples:\n  makfs fsck ./repo\n  makfs fsck --json ./repo",
     short_help="Check a repository's store",
 )
-@click.argument("repo", required=False)
+@click.argument("repo", required=False, shell_complete=complete_folder)
 @click.option("--repair", is_flag=True, help="Mend what can be mended first; nobody may serve REPO.")
 @json_option
 @click.pass_context
@@ -99,7 +100,7 @@ def doctor(as_json: bool) -> int:
     Whatever is not well has a remedy.
     """
     from makfs.cli.doctor import run_checks
-    from makfs.cli.text import printable
+    from makfs.cli.text import printable, wrap
     from makfs.wire.values import to_json
 
     checks = run_checks()
@@ -110,9 +111,11 @@ def doctor(as_json: bool) -> int:
         for each in checks:
             status = str(each.ok.value)
             colour = {"ok": "green", "warn": "yellow", "fail": "red"}.get(status)
-            click.echo(
-                f"{click.style(f'{status:<4}', fg=colour)}  {each.name:<{width}}  {printable(each.sentence)}"
-            )
-            if each.remedy and status != "ok":
-                click.echo(f"{'':<{width + 8}}{printable(each.remedy)}")
+            said = [each.sentence, each.remedy] if each.remedy and status != "ok" else [each.sentence]
+            lead = f"{status:<4}  {each.name:<{width}}  "
+            lines = [
+                line for text in said for line in wrap(printable(text), terminal_width(), " " * len(lead))
+            ]
+            head = f"{click.style(f'{status:<4}', fg=colour)}{lead[4:]}"
+            print_lines([head + lines[0][len(lead) :], *lines[1:]])
     return EXIT_FAILURE if any(each.ok.value == "fail" for each in checks) else 0

@@ -9,6 +9,7 @@ from makfs.cli.common import (
     complete_agent,
     found,
     json_option,
+    note,
     print_json,
     print_lines,
     terminal_width,
@@ -140,6 +141,8 @@ def release(
         return
     rows = from_json(list[LockRow], data)
     print_lines(render_held(rows, time.time_ns()) if keep_read else render_released(rows))
+    if not rows:
+        note(f"{agent} held nothing.")
 
 
 @click.command(epilog=RENEW_EPILOG, short_help="Let claims start again")
@@ -216,6 +219,8 @@ def why(context: click.Context, agent: str | None) -> None:
 def _addresses(arguments: "Sequence[str]", place: "Found") -> tuple[str, ...]:
     from makfs.cli.find import repo_address
 
+    if "" in arguments:
+        raise click.UsageError("An ADDRESS is empty; the whole repository is '.'.")
     return tuple(repo_address(each, place) for each in arguments)
 
 
@@ -234,3 +239,5 @@ def _tell_held(place: "Found", verb: "Verb", as_json: bool) -> None:
         print_json(data)
     else:
         print_lines(render_held(from_json(list[LockRow], data), time.time_ns()))
+        if not data:
+            note("Nothing is held.")

@@ -99,10 +99,16 @@ def _connect(repo: str) -> socket.socket:
             os.close(directory)
     except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
         client.close()
-        raise NotServed(f"No makfsd serves {repo}; start one with 'makfs mount'.") from None
+        raise NotServed(f"No makfsd serves {repo}; start one with 'makfs mount {repo} MOUNTPOINT'.") from None
+    except PermissionError as error:
+        client.close()
+        raise Told(
+            f"The makfsd of {repo} answers the user who mounted it and root, not uid {os.geteuid()}.",
+            error.errno or 0,
+        ) from None
     except OSError as error:
         client.close()
-        raise Told(f"The makfsd of {repo} may not be asked: {error.strerror}.", error.errno or 0) from None
+        raise Told(f"The makfsd of {repo} cannot be asked: {error.strerror}.", error.errno or 0) from None
     return client
 
 

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import click
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from makfs.cli.find import Found
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 
 
 def json_option(function: F) -> F:
@@ -38,10 +39,10 @@ def check_policy(on_write: str | None) -> None:
     """Raise ConfigError for what is no policy."""
     if on_write is None:
         return
+    from makfs.cli.completing import policies
     from makfs.errors import ConfigError
-    from makfs.settings import OnWrite
 
-    accepted = [policy.value for policy in OnWrite]
+    accepted = policies()
     if on_write not in accepted:
         raise ConfigError(f"--on-write {on_write!a} is no policy; accepted: {', '.join(accepted)}.")
 
@@ -53,14 +54,14 @@ def found(context: click.Context, path: str | None = None) -> "Found":
     """
     import os
 
-    from makfs.cli.find import find
+    from makfs.cli.find import absolute, find
     from makfs.errors import NotFound
 
     root = context.find_root()
     hint: str | None = root.params.get("repo") if root.obj is None else root.obj  # a shell completes: no obj
     if hint is None and path is not None:
         try:
-            return dataclasses.replace(find(os.path.dirname(os.path.abspath(path))), named=False)
+            return dataclasses.replace(find(os.path.dirname(os.path.normpath(absolute(path)))), named=False)
         except NotFound:
             pass
     return find(hint)
@@ -82,6 +83,25 @@ def print_lines(lines: Iterable[str]) -> None:
     """Print lines as they come; colour is dropped by click where stdout is no terminal."""
     for line in lines:
         click.echo(line)
+
+
+def for_each(items: "Sequence[T]", work: "Callable[[T], object]") -> None:
+    """Do `work` for every item, as rm(1): what one is refused is said, and the others are done all the same.
+
+    The exit code is that of the first refusal.
+    """
+    from makfs.cli.exits import Told, exit_code
+    from makfs.cli.main import complain
+
+    first = 0
+    for item in items:
+        try:
+            work(item)
+        except Told as error:
+            code = complain(str(error), exit_code(error))
+            first = first or code
+    if first:
+        raise click.exceptions.Exit(first)
 
 
 def note(sentence: str) -> None:

@@ -1,11 +1,13 @@
 """`makfs diff`: what two trees differ by."""
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import click
 
-from makfs.cli.common import found, json_option, print_json
+from makfs.cli.common import found, json_option, note, print_json
+from makfs.cli.completing import complete_commit, complete_file, complete_run
 from makfs.cli.paging import pager_option, show
 
 if TYPE_CHECKING:
@@ -19,17 +21,18 @@ Examples:
   makfs diff 41..head
   makfs diff before-lunch..head src/ tests/test_app.py
   makfs diff 41..47 --by-node
-  makfs diff 41..47 | git apply --check
+  makfs diff 41..47 | git apply --stat
   makfs diff --run 3
 """
 
 
 @click.command(epilog=EPILOG, short_help="Show how two commits' trees differ")
-@click.argument("span", metavar="[A[..B]]", default="")
-@click.argument("paths", metavar="[PATH]...", nargs=-1)
+@click.argument("span", metavar="[A[..B]]", default="", shell_complete=complete_commit)
+@click.argument("paths", metavar="[PATH]...", nargs=-1, shell_complete=complete_file)
 @click.option(
-    "--run", "number", type=click.IntRange(1), metavar="N", help="What run N changed, node by node."
-)
+    "--run", "number", type=click.IntRange(1), metavar="N", shell_complete=complete_run,
+    help="What run N changed, node by node.",
+)  # fmt: skip
 @click.option("--by-node", is_flag=True, help="Node by node, with what became of each.")
 @pager_option
 @json_option
@@ -45,9 +48,9 @@ def diff(
 ) -> None:
     """Show what turns the tree of commit A into that of B, as git does; without B, the newest.
 
-    A and B are commits by number, marks, or `head`; 0 is what was there before the first commit. The change
-    of one commit alone is `makfs show`. Of a run (--run) it is what its agent's own commits come to, and
-    nobody else's.
+    `A B` is A..B, unless there is a path of that name. A and B are commits by number, marks, or `head`; 0 is
+    what was there before the first commit. The change of one commit alone is `makfs show`. Of a run (--run)
+    it is what its agent's own commits come to, and nobody else's.
     """
     from makfs.cli.client import Client
     from makfs.cli.find import repo_path
@@ -56,13 +59,20 @@ def diff(
     place = found(context)
     if number is not None:
         if span or as_json:
-            raise click.UsageError("--run takes neither commits, paths nor --json.", context)
+            raise click.UsageError("--run takes neither commits nor paths, and has no --json.", context)
         with Client(place.repo) as daemon:
-            show(_of_run(daemon, number), no_pager=no_pager)
+            lines = _of_run(daemon, number)
+            first = next(lines, None)
+            if first is None:
+                note(f"Run {number} changed nothing, or changed it back.")
+            else:
+                show(chain([first], lines), no_pager=no_pager)
         return
     old, new = ends(span)
-    query = Diff(old, new, tuple(repo_path(path, place) for path in paths), by_node)
     with Client(place.repo) as daemon:
+        if ".." not in span and paths and _is_commit(daemon, paths[0]):
+            new, paths = paths[0], paths[1:]
+        query = Diff(old, new, tuple(repo_path(path, place) for path in paths), by_node)
         pages = _pages(daemon, query)
         if as_json:
             print_json(_whole(list(pages)))
@@ -76,6 +86,22 @@ def _of_run(daemon: "Client", number: int) -> "Iterator[str | bytes]":
     from makfs.wire.runverbs import ShowRun
 
     yield from lines_of(daemon, daemon.get(ShowRun(number), RunRecord))
+
+
+def _is_commit(daemon: "Client", word: str) -> bool:
+    """Tell whether a word after A is B: it names a commit, and no file from here."""
+    import os
+
+    from makfs.cli.exits import Told
+    from makfs.wire.verbs import SeqOf
+
+    if "/" in word or os.path.lexists(word):
+        return False
+    try:
+        daemon.ask(SeqOf(word))
+    except Told:
+        return word.isdecimal()  # a number that is too large: that is said
+    return True
 
 
 def ends(span: str) -> tuple[str, str]:

@@ -33,12 +33,27 @@ def read_mounts() -> tuple[Mount, ...]:
         return parse_mounts(file.read())
 
 
-def find(hint: str | None, mounts: tuple[Mount, ...] | None = None) -> Found:
-    """Return the repository that is meant. Raises NotFound."""
+def here() -> str:
+    """Return the current directory. Raises NotFound where it is gone, or its mount."""
     try:
-        start = os.path.realpath(hint if hint is not None else os.getcwd())
+        return os.getcwd()
     except FileNotFoundError:
         raise NotFound("The current directory is gone; name the repository with -C.") from None
+    except OSError as error:  # a shell stands in a view of a mount that is dead, or was mounted again since
+        raise NotFound(
+            f"The current directory cannot be asked for ({error.strerror}): what was mounted there is gone. "
+            "Enter it anew, with 'cd \"$PWD\"', or name the repository with -C."
+        ) from None
+
+
+def absolute(path: str) -> str:
+    """Return a path from the current directory as one from the root. Raises NotFound as `here` does."""
+    return path if os.path.isabs(path) else os.path.join(here(), path)
+
+
+def find(hint: str | None, mounts: tuple[Mount, ...] | None = None) -> Found:
+    """Return the repository that is meant. Raises NotFound."""
+    start = os.path.realpath(here() if hint is None else absolute(hint))
     mount = mount_of(start, read_mounts() if mounts is None else mounts)
     if mount is not None and mount.repo is not None:
         return Found(mount.repo, start, mount, hint is not None)
@@ -46,7 +61,10 @@ def find(hint: str | None, mounts: tuple[Mount, ...] | None = None) -> Found:
     while not os.path.isdir(os.path.join(directory, STATE_DIR)):
         parent = os.path.dirname(directory)
         if parent == directory:
-            raise NotFound(f"There is no makfs mount or repository at or above {start}; name one with -C.")
+            raise NotFound(
+                f"There is no makfs mount or repository at or above {start}; name one with -C, or make one: "
+                "'makfs mount REPO MOUNTPOINT'."
+            )
         directory = parent
     return Found(directory, start, None, hint is not None)
 
@@ -57,8 +75,7 @@ def repo_path(argument: str, found: Found, mounts: tuple[Mount, ...] | None = No
     It may be a path in a view, a path in the repository's directory, or, from anywhere else, a path
     relative to the repository's root. Raises BadName for one that lies outside.
     """
-    absolute = os.path.isabs(argument)
-    whole = os.path.normpath(os.path.join(os.getcwd() if not found.named else found.start, argument))
+    whole = os.path.normpath(os.path.join(found.start, argument) if found.named else absolute(argument))
     parent = os.path.realpath(os.path.dirname(whole))
     real = os.path.join(parent, os.path.basename(whole)) if os.path.basename(whole) else parent
     mount = mount_of(real, read_mounts() if mounts is None else mounts)
@@ -66,19 +83,31 @@ def repo_path(argument: str, found: Found, mounts: tuple[Mount, ...] | None = No
         return path_in_view(real, mount)[1]
     if real == found.repo or real.startswith(found.repo.rstrip("/") + "/"):
         return real[len(found.repo.rstrip("/")) :].strip("/")
-    if absolute or argument.startswith(".."):
+    if os.path.isabs(argument) or argument.startswith(".."):
         raise BadName(f"{argument} is not in the repository {found.repo}.")
     return os.path.normpath(argument).strip("/")
+
+
+def past_of(argument: str, found: Found, mounts: tuple[Mount, ...] | None = None) -> str:
+    """Return what names the past tree that a path lies in, `3` of MOUNT/@3/src/app.py; empty if in none."""
+    whole = os.path.normpath(os.path.join(found.start, argument) if found.named else absolute(argument))
+    parent = os.path.realpath(os.path.dirname(whole))
+    mount = mount_of(parent, read_mounts() if mounts is None else mounts)
+    if mount is None or mount.repo != found.repo:
+        return ""
+    view = path_in_view(os.path.join(parent, os.path.basename(whole)), mount)[0]
+    return view[1:] if view.startswith("@") else ""
 
 
 def path_at(argument: str, found: Found, daemon: "Client") -> tuple[str, str]:
     """Return the two halves of `PATH@SEQ`, `PATH@NAME` or `PATH@head`; `PATH` alone is of the newest commit.
 
-    A file whose own name ends so is meant by PATH@head, or by its name where no mark has that one.
+    A file whose own name ends so is meant by PATH@head, or by its name where no mark has that one. PATH in a
+    past tree is of that tree.
     """
     path, separator, at = argument.rpartition("@")
     if not separator or not path or path.endswith("/") or "/" in at or not at:
-        return argument, "head"
+        return argument, past_of(argument, found) or "head"
     if at != "head" and not (at.isascii() and at.isdigit()) and os.path.lexists(argument):
         from makfs.store.model import Mark
         from makfs.wire.verbs import Marks

@@ -3,6 +3,7 @@
 import click
 
 from makfs.cli.common import complete_agent, found, json_option, print_json
+from makfs.cli.completing import complete_file
 
 EPILOG = """\b
 Examples:
@@ -61,7 +62,7 @@ def export_log(context: click.Context, to: int | None, as_json: bool) -> None:
 
 
 @git.command("commit", epilog=COMMIT_EPILOG, short_help="Commit with git what agents changed")
-@click.argument("paths", metavar="[PATH]...", nargs=-1)
+@click.argument("paths", metavar="[PATH]...", nargs=-1, shell_complete=complete_file)
 @click.option("-m", "--message", metavar="TEXT", required=True, help="What the commit says.")
 @click.option(
     "--agent",

@@ -15,6 +15,7 @@ from makfs.cli.common import (
     print_json,
     terminal_width,
 )
+from makfs.cli.completing import complete_commit, complete_file
 from makfs.cli.paging import pager_option
 from makfs.cli.paging import show as show_lines
 
@@ -26,13 +27,14 @@ LOG_EPILOG = """\b
 Examples:
   makfs log
   makfs log -n 5 --agent alice
-  makfs log --path src/app.py
-  makfs log --address src/app.py::Basket --since 2h
+  makfs log src/app.py
+  makfs log src/app.py::Basket --since 2h
   makfs log --program sed --since 2026-11-20T09:00 --until 30m
 """
 
 
 @click.command(epilog=LOG_EPILOG, short_help="List commits, newest first")
+@click.argument("where", metavar="[PATH|ADDRESS]", required=False, shell_complete=complete_file)
 @click.option(
     "-n", "--number", type=click.IntRange(1), default=30, show_default=True, help="At most so many."
 )
@@ -44,7 +46,7 @@ Examples:
     "--address", metavar="ADDRESS",
     help="Only commits that changed this node, class with all inside, or file wherever it was.",
 )  # fmt: skip
-@click.option("--since", metavar="TIME", help="Only commits since then: 10m, 2h, 3d ago, or ISO 8601.")
+@click.option("--since", metavar="TIME", help="Only commits since then: 10m, 2h or 3d ago, or ISO 8601.")
 @click.option("--until", metavar="TIME", help="Only commits up to then.")
 @click.option("--program", metavar="NAME", help="Only commits made with this program.")
 @click.option("--task", metavar="TASK", help="Only commits made for this task.")
@@ -54,6 +56,7 @@ Examples:
 @click.pass_context
 def log(
     context: click.Context,
+    where: str | None,
     number: int,
     agent: str | None,
     path: str | None,
@@ -66,9 +69,16 @@ def log(
     no_pager: bool,
     as_json: bool,
 ) -> None:
-    """List commits, newest first: number, time, agent, program and pid, task, nodes changed."""
-    if path is not None and address is not None:
-        raise click.UsageError("Give --path or --address, not both.")
+    """List commits, newest first: number, time, agent, program and pid, task, nodes changed.
+
+    With PATH only those that --path finds, with ADDRESS (it has `::` in it) those that --address finds.
+    """
+    if sum(each is not None for each in (where, path, address)) > 1:
+        raise click.UsageError("Give one of PATH, ADDRESS, --path and --address.")
+    if where is not None and "::" in where:
+        address = where
+    elif where is not None:
+        path = where
     from makfs.cli.client import Client
     from makfs.cli.find import repo_address, repo_path
     from makfs.cli.times import moment_ns
@@ -141,13 +151,14 @@ if TYPE_CHECKING:
     epilog="\b\nExamples:\n  makfs show 1207\n  makfs show before-lunch\n  makfs show 1207 --json",
     short_help="Show a commit as a diff by node",
 )
-@click.argument("seq")
+@click.argument("seq", shell_complete=complete_commit)
 @pager_option
 @json_option
 @click.pass_context
 def show(context: click.Context, seq: str, no_pager: bool, as_json: bool) -> None:
     """Show commit SEQ, a number, a mark or `head`: who, when, and a diff for each node it changed."""
     from makfs.cli.showview import render_commit
+    from makfs.cli.wholes import wholes, with_wholes
     from makfs.store.model import CommitDetail
     from makfs.wire.values import from_json
     from makfs.wire.verbs import SeqOf, Show
@@ -155,7 +166,10 @@ def show(context: click.Context, seq: str, no_pager: bool, as_json: bool) -> Non
     with client(context) as daemon:
         number = int(seq) if seq.isascii() and seq.isdigit() and len(seq) < 19 else daemon.ask(SeqOf(seq))
         data = daemon.ask(Show(number))
-    if as_json:
-        print_json(data)
-    else:
-        show_lines(render_commit(from_json(CommitDetail, data)), no_pager=no_pager)
+        if as_json:
+            print_json(data)
+            return
+        detail = from_json(CommitDetail, data)
+        files = wholes(daemon, detail)
+    made = {path for path, file in files.items() if file.old is None}
+    show_lines(render_commit(with_wholes(detail, files), made=made), no_pager=no_pager)

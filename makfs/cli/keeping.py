@@ -88,24 +88,32 @@ def _kept(text: str) -> tuple[int | None, int | None]:
     from makfs.cli.times import moment_ns
 
     if not text.isascii() or not text.isdigit():
-        return None, moment_ns(text)
+        try:
+            return None, moment_ns(text)
+        except click.UsageError:
+            raise click.UsageError(
+                f"--keep takes a number of commits, as 1000, or a time, as 12h or 30d, and not {text[:40]!r}."
+            ) from None
     if int(text) < 1:
         raise click.UsageError("--keep keeps at least 1 commit.")
     return int(text), None
 
 
 def _tell(data: "Json", *, dry_run: bool) -> None:
-    from makfs.cli.text import some
+    from makfs.cli.text import size, some
     from makfs.store.model import Collected
     from makfs.wire.values import from_json
 
     done = from_json(Collected, data)
     gone = f"{some(done.revisions, 'revision')}, {some(done.edits, 'edit')}"
+    if done.cut == 0:
+        click.echo("Nothing to cut: all commits are to be kept.")
+        return
     if dry_run:
         click.echo(f"would cut before commit {done.cut}: {gone}")
         return
     click.echo(f"cut before commit {done.cut}: {gone}, {some(done.texts, 'text')}")
-    click.echo(f"freed {done.freed_bytes} bytes; the store's file has {done.file_bytes}")
+    click.echo(f"freed {size(done.freed_bytes)}; the store's file has {size(done.file_bytes)}")
 
 
 @contextmanager

@@ -7,6 +7,7 @@ and whatever costs more than a millisecond is imported inside the function that 
 import gc
 import importlib
 import os
+import re
 import sys
 from typing import Any, NoReturn
 
@@ -74,6 +75,12 @@ COMMANDS = {
     "completion": "completion:completion",
 }
 
+OTHERWISE = {  # what git, Docker and flock call it
+    "branch": "agent", "commit": "git commit", "exec": "run", "history": "log", "list": "agent ls",
+    "lock": "claim", "ls": "agent ls", "merge": "publish", "revert": "undo", "tag": "mark", "top": "stats",
+    "unlock": "release", "update": "refresh",
+}  # fmt: skip
+
 OBJECTS = 50_000  # made before garbage is looked for; a command makes some 20 000, and no garbage
 
 EPILOG = """\b
@@ -105,6 +112,22 @@ class LazyGroup(click.Group):
         command = getattr(importlib.import_module(f"makfs.cli.{module}"), attribute)
         assert isinstance(command, click.Command)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that is meant; for a word that is none, say which are like it."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            import difflib
+
+            near = (
+                [OTHERWISE[args[0]]] if args[0] in OTHERWISE else difflib.get_close_matches(args[0], COMMANDS)
+            )
+            if not near:
+                raise
+            raise click.UsageError(f"{error.format_message()} Is it {' or '.join(near)}?", ctx) from None
 
 
 @click.group(cls=LazyGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
@@ -144,19 +167,21 @@ def run(arguments: list[str]) -> int:
         click.echo(error.format_message(), err=True)
         return EXIT_USAGE
     except click.UsageError as error:
-        return _complain(_usage_sentence(error), EXIT_USAGE)
+        return complain(_usage_sentence(error), EXIT_USAGE)
     except click.ClickException as error:
-        return _complain(error.format_message(), EXIT_FAILURE)
+        return complain(error.format_message(), EXIT_FAILURE)
     except MakfsError as error:
-        return _complain(str(error), exit_code(error))
+        return complain(str(error), exit_code(error))
     except (click.Abort, KeyboardInterrupt):
         return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        return _leave_pipe()
+    except OSError as error:
+        return _leave(error)
     return code if isinstance(code, int) else 0
 
 
-def _complain(sentence: str, code: int) -> int:
+def complain(sentence: str, code: int) -> int:
+    """Say on stderr what went wrong; return the exit code."""
+    sentence = sentence if sentence.rstrip().endswith((".", "?", "!")) else f"{sentence}."
     from makfs.cli.common import terminal_width
     from makfs.cli.text import printable, wrap
 
@@ -167,13 +192,22 @@ def _complain(sentence: str, code: int) -> int:
 
 def _usage_sentence(error: click.UsageError) -> str:
     sentence = " ".join(error.format_message().split())
+    sentence = re.sub(r"is not a valid integer( range)?\b", "is not a whole number", sentence)
+    sentence = re.sub(r"is not a valid float( range)?\b", "is not a number", sentence)
+    sentence = re.sub(r"^Invalid value for '\[(.+?)\]'", r"Invalid value for '\1'", sentence)
     path = error.ctx.command_path if error.ctx is not None else "makfs"
-    return f"{sentence if sentence.endswith('.') else sentence + '.'} See '{path} --help'."
+    return f"{sentence if sentence.endswith(('.', '?')) else sentence + '.'} See '{path} --help'."
 
 
-def _leave_pipe() -> int:
-    """End quietly after `makfs log | head`: no second complaint when Python flushes at exit."""
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 1)
-    os.close(null)
-    return EXIT_FAILURE
+def _leave(error: OSError) -> int:
+    """End: quietly after `makfs log | head`, with a sentence where a disk behind stdout is full."""
+    try:
+        sys.stdout.flush()
+    except OSError:  # no second complaint when Python flushes at exit
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, 1)
+        os.close(null)
+    if isinstance(error, BrokenPipeError):
+        return EXIT_FAILURE
+    where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
+    return complain(f"{where}{error.strerror or error}.", EXIT_FAILURE)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from makfs.cli.common import client, found, json_option, print_json, print_lines
+from makfs.cli.common import client, found, json_option, note, print_json, print_lines
+from makfs.cli.completing import complete_commit, complete_file, complete_mark
 
 if TYPE_CHECKING:
     from makfs.store.model import Mark
@@ -32,9 +33,16 @@ Examples:
 
 @click.command(epilog=MARK_EPILOG, short_help="Name a commit")
 @click.argument("name", required=False)
-@click.argument("seq", required=False)
+@click.argument("seq", required=False, shell_complete=complete_commit)
 @click.option("--list", "-l", "listing", is_flag=True, help="List all marks.")
-@click.option("--delete", "-d", "deleted", metavar="NAME", help="Forget this mark; its commit stays.")
+@click.option(
+    "--delete",
+    "-d",
+    "deleted",
+    metavar="NAME",
+    shell_complete=complete_mark,
+    help="Forget this mark; its commit stays.",
+)
 @json_option
 @click.pass_context
 def mark(
@@ -45,9 +53,13 @@ def mark(
     deleted: str | None,
     as_json: bool,
 ) -> None:
-    """Give commit SEQ a NAME, by default the newest: its tree is MOUNT/@NAME, and all commands know it."""
-    if (name is None) is (not listing and deleted is None) or (listing and deleted is not None):
+    """Give commit SEQ a NAME, by default the newest: its tree is MOUNT/@NAME, and all commands know it.
+
+    Without NAME, list all marks.
+    """
+    if (listing and deleted is not None) or (name is not None and (listing or deleted is not None)):
         raise click.UsageError("Give a name to set, or --list, or --delete NAME.")
+    listing = listing or (name is None and deleted is None)
     from makfs.store.model import Mark
     from makfs.wire.values import from_json
     from makfs.wire.verbs import DeleteMark, Marks, SetMark
@@ -63,11 +75,16 @@ def mark(
     if as_json:
         print_json(data)
     elif listing:
-        print_lines(render_marks(from_json(list[Mark], data)))
+        marks = from_json(list[Mark], data)
+        print_lines(render_marks(marks))
+        if not marks:
+            note("There is no mark; 'makfs mark NAME' makes one.")
     else:
         made = from_json(Mark, data)
         click.echo(
-            f"{made.name} marked commit {made.seq}" if deleted else f"{made.name} marks commit {made.seq}"
+            f"{made.name} no longer marks commit {made.seq}"
+            if deleted
+            else f"{made.name} marks commit {made.seq}"
         )
 
 
@@ -86,7 +103,7 @@ def render_marks(marks: "Sequence[Mark]", zone: dt.tzinfo | None = None) -> Iter
 
 
 @click.command(epilog=CAT_EPILOG, short_help="Print a file as it was")
-@click.argument("file", metavar="PATH[@SEQ]")
+@click.argument("file", metavar="PATH[@SEQ]", shell_complete=complete_file)
 @click.pass_context
 def cat(context: click.Context, file: str) -> None:
     """Print the bytes of PATH as of commit SEQ, a mark, or the newest; no more and no less."""

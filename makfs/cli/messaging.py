@@ -134,7 +134,8 @@ def ask(
         elif done.answer is not None:
             print_lines(_shown(done.answer.body))
         else:
-            sentence = f"{to} did not answer message {done.question.id} within {timeout_s:g} s."
+            nobody = f"{to} did not answer" if to not in ("all", "") and "," not in to else "Nobody answered"
+            sentence = f"{nobody} message {done.question.id} within {timeout_s:g} s."
             click.echo(f"makfs: {sentence} A later answer will be in 'makfs inbox'.", err=True)
         if done.answer is None:
             return EXIT_TIMEOUT
@@ -274,8 +275,10 @@ def share(context: click.Context, name: str, file: str | None, remove: bool, as_
     if as_json:
         print_json(data)
     else:
+        from makfs.cli.text import size
+
         made = from_json(Artifact, data)
-        click.echo(f"{made.name}  version {made.version}, {made.size_bytes} bytes")
+        click.echo(f"{made.name}  version {made.version}, {size(made.size_bytes)}")
 
 
 @click.command(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from makfs.cli.common import note
+from makfs.cli.completing import complete_file, complete_folder, one_of, policies
 from makfs.cli.exits import EXIT_BUSY, EXIT_FAILURE, NotServed
 from makfs.errors import Busy, MountError
 
@@ -36,16 +37,19 @@ Examples:
 
 
 @click.command(epilog=MOUNT_EPILOG, short_help="Serve a repository at an empty directory")
-@click.argument("repo")
-@click.argument("mountpoint")
+@click.argument("repo", shell_complete=complete_folder)
+@click.argument("mountpoint", shell_complete=complete_folder)
 @click.option(
     "--agent", "agents", metavar="NAME", multiple=True, help="Make a view for this agent. Repeatable."
 )
 @click.option("--foreground", is_flag=True, help="Serve in this terminal until Ctrl-C; log to stderr.")
-@click.option("--config", metavar="FILE", help="Read FILE instead of REPO/makfs.conf.")
+@click.option(
+    "--config", metavar="FILE", shell_complete=complete_file, help="Read FILE instead of REPO/makfs.conf."
+)
 @click.option(
     "--on-write",
     metavar="POLICY",
+    shell_complete=one_of(policies),
     help="What a write does: lease, merge or claim, whatever makfs.conf says of on_write.",
 )
 def mount(
@@ -113,7 +117,7 @@ def _start(arguments: list[str]) -> str:
 
 
 @click.command(epilog=UMOUNT_EPILOG, short_help="End a mount")
-@click.argument("mountpoint")
+@click.argument("mountpoint", shell_complete=complete_folder)
 @click.option("--force", is_flag=True, help="Though files are open or the daemon hangs. Commits are kept.")
 @click.option(
     "--wait",
@@ -131,11 +135,11 @@ def umount(mountpoint: str, force: bool, wait_s: float) -> None:
     mount. The dead mount of a killed makfsd is taken away.
     """
     from makfs.cli.client import Client
-    from makfs.cli.find import read_mounts
+    from makfs.cli.find import absolute, read_mounts
     from makfs.engine.api import KernelStatus
     from makfs.wire.verbs import Status
 
-    place = os.path.realpath(mountpoint)
+    place = os.path.realpath(absolute(mountpoint))
     repo = _repo_of_mount(place, read_mounts())
     try:
         daemon = Client(repo)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from makfs.cli.common import found, json_option, note, print_json
+from makfs.cli.completing import complete_file
 from makfs.cli.paging import pager_option, show
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def node() -> None:
 
 
 @node.command(epilog=EPILOG, short_help="List the commits of a node")
-@click.argument("address")
+@click.argument("address", shell_complete=complete_file)
 @click.option(
     "-n", "--number", type=click.IntRange(1), default=30, show_default=True, help="At most so many."
 )

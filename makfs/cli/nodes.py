@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from makfs.cli.common import found, json_option, print_json, print_lines
+from makfs.cli.completing import complete_file
 
 if TYPE_CHECKING:
     from makfs.engine.api import NodeRow
@@ -15,21 +16,28 @@ if TYPE_CHECKING:
     epilog="\b\nExamples:\n  makfs nodes src/app.py\n  makfs nodes --json src/app.py | jq '.[].address'",
     short_help="List the nodes of a file",
 )
-@click.argument("path")
+@click.argument("path", shell_complete=complete_file)
 @json_option
 @click.pass_context
 def nodes(context: click.Context, path: str, as_json: bool) -> None:
     """List the nodes of the file PATH as committed: kind, lines, address.
 
-    PATH may be a file in a view, in the repository, or relative to the repository's top.
+    PATH is one from here, in a view or in the repository; outside of both, one from the repository's top.
     """
     from makfs.cli.client import Client
-    from makfs.cli.find import repo_path
+    from makfs.cli.find import past_of, repo_path
     from makfs.engine.api import NodeRow
+    from makfs.errors import BadName
     from makfs.wire.values import from_json
     from makfs.wire.verbs import Nodes
 
     place = found(context, path)
+    past = past_of(path, place)
+    if past not in ("", "head"):
+        raise BadName(
+            f"{path} is of commit {past}, and 'makfs nodes' tells of the newest; "
+            f"'makfs blame --by-node {path}' tells of that one."
+        )
     with Client(place.repo) as daemon:
         data = daemon.ask(Nodes(repo_path(path, place)))
     if as_json:

@@ -3,16 +3,20 @@
 import shlex
 from collections.abc import Iterable, Sequence
 
-from makfs.cli.text import ELLIPSIS, duration, size, table
+from makfs.cli.text import ELLIPSIS, columns, duration, fit, printable, size, table
 from makfs.wire.runrecord import RunProcess, RunRecord
 from makfs.wire.runs import RESTARTING
 
-MOST_COMMAND = 40
+MOST_COMMAND, LEAST_COMMAND = 40, 12
 HEAD = ("RUN", "COMMAND", "STATUS", "FOR", "ACTIVE", "COMMITS", "REFUSED", "WAITED")
+_RIGHT = (5, 6, 7)
 
 
-def render(rows: Iterable[RunRecord], now_ns: int) -> list[str]:
-    """Return the tree; `now_ns` is of the wall clock. Agents by name, runs newest first."""
+def render(rows: Iterable[RunRecord], now_ns: int, width: int | None = None) -> list[str]:
+    """Return the tree; `now_ns` is of the wall clock. Agents by name, runs newest first.
+
+    In `width` columns, None for no limit, commands are cut as far as that helps.
+    """
     cells: list[tuple[str, ...]] = []
     by_agent: dict[str, list[RunRecord]] = {}
     for row in rows:
@@ -23,7 +27,11 @@ def render(rows: Iterable[RunRecord], now_ns: int) -> list[str]:
             is_last = place == len(by_agent[agent]) - 1
             cells.append((("└─ " if is_last else "├─ ") + str(row.number), *_of_run(row, now_ns)))
             cells += _of_processes(row.processes, "   " if is_last else "│  ")
-    return [line.rstrip() for line in table(HEAD, cells, right=(5, 6, 7))]
+    over = 0 if width is None else max(map(columns, table(HEAD, cells, _RIGHT))) - width
+    most = max([columns(HEAD[1]), *(columns(printable(row[1])) for row in cells)])
+    most = max(LEAST_COMMAND, most - max(0, over))
+    cells = [(row[0], fit(printable(row[1]), most), *row[2:]) for row in cells]
+    return [line.rstrip() for line in table(HEAD, cells, _RIGHT)]
 
 
 def state(row: RunRecord) -> str:

@@ -6,10 +6,12 @@ from makfs.cli.common import (
     client,
     complete_agent,
     json_option,
+    note,
     print_json,
     print_lines,
     terminal_width,
 )
+from makfs.cli.completing import complete_refusal
 
 EPILOG = """\b
 Examples:
@@ -42,12 +44,14 @@ def refusals(context: click.Context, number: int, agent: str | None, as_json: bo
         print_json(data)
     else:
         print_lines(render_refusals(from_json(list[Refusal], data), width=terminal_width()))
+        if not data:
+            note("No write was refused." if agent is None else f"No write of {agent} was refused.")
 
 
 @refusals.command(
     "show", epilog="\b\nExamples:\n  makfs refusals show 3\n  makfs refusals show 3 -o rescued.py"
 )
-@click.argument("number", type=click.IntRange(1))
+@click.argument("number", type=click.IntRange(1), shell_complete=complete_refusal)
 @click.option(
     "-o", "--output", metavar="FILE", help="Write the refused bytes to FILE, '-' for standard output."
 )
@@ -77,7 +81,7 @@ def show_refusal(context: click.Context, number: int, output: str | None, as_jso
 
 
 @refusals.command("apply", epilog="\b\nExample:\n  makfs refusals apply 3")
-@click.argument("number", type=click.IntRange(1))
+@click.argument("number", type=click.IntRange(1), shell_complete=complete_refusal)
 @json_option
 @click.pass_context
 def apply_refusal(context: click.Context, number: int, as_json: bool) -> None:

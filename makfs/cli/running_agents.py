@@ -69,7 +69,15 @@ class _RunCommand(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         end = args.index("--") if "--" in args else len(args)
         ctx.meta[_COMMAND] = args[end + 1 :]
-        return super().parse_args(ctx, args[:end])
+        try:
+            return super().parse_args(ctx, args[:end])
+        except click.UsageError as error:
+            said = error.format_message()
+            if end < len(args) or (
+                not isinstance(error, click.NoSuchOption) and "extra argument" not in said
+            ):
+                raise
+            raise click.UsageError(f"{said.rstrip('.')}. Put '--' between AGENT and COMMAND.", ctx) from None
 
 
 @click.command(cls=_RunCommand, epilog=EPILOG, short_help="Run a program in an agent's view, confined to it")

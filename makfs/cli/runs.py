@@ -2,12 +2,28 @@
 
 import click
 
-from makfs.cli.common import Seconds, client, json_option, print_json, print_lines
+from makfs.cli.common import (
+    Seconds,
+    client,
+    for_each,
+    json_option,
+    print_json,
+    print_lines,
+    terminal_width,
+)
+from makfs.cli.completing import complete_run
 
 STOP_S = 10.0
 
-_number = click.argument("number", type=click.IntRange(1))
-_numbers = click.argument("numbers", metavar="NUMBER...", type=click.IntRange(1), nargs=-1, required=True)
+_number = click.argument("number", type=click.IntRange(1), shell_complete=complete_run)
+_numbers = click.argument(
+    "numbers",
+    metavar="NUMBER...",
+    type=click.IntRange(1),
+    nargs=-1,
+    required=True,
+    shell_complete=complete_run,
+)
 
 
 @click.command(epilog="\b\nExamples:\n  makfs ps\n  makfs ps -a --json", short_help="List runs")
@@ -36,7 +52,7 @@ def ps(context: click.Context, is_all: bool, quiet: bool, as_json: bool) -> None
     elif quiet:
         print_lines([str(row["number"]) for row in data])
     else:
-        print_lines(render(from_json(list[RunRecord], data), time.time_ns()))
+        print_lines(render(from_json(list[RunRecord], data), time.time_ns(), terminal_width()))
 
 
 @click.command(epilog="\b\nExample:\n  makfs inspect 3", short_help="Print the record of a run")
@@ -68,12 +84,15 @@ def stop(context: click.Context, numbers: tuple[int, ...], time_s: float) -> Non
     from makfs.wire.runverbs import SignalRun, StopRun, WaitRun
 
     with client(context) as daemon:
-        for number in numbers:
+
+        def end(number: int) -> None:
             daemon.ask(StopRun(number))
             if not daemon.get(WaitRun(number, time_s), RunRecord).is_over:
                 daemon.ask(SignalRun(number, signal.SIGKILL))
                 daemon.ask(WaitRun(number))
             click.echo(number)
+
+        for_each(numbers, end)
 
 
 @click.command(
@@ -88,9 +107,12 @@ def kill(context: click.Context, numbers: tuple[int, ...], name: str) -> None:
 
     number_of_signal = _signal(context, name)
     with client(context) as daemon:
-        for number in numbers:
+
+        def send(number: int) -> None:
             daemon.ask(SignalRun(number, number_of_signal))
             click.echo(number)
+
+        for_each(numbers, send)
 
 
 def _signal(context: click.Context, name: str) -> int:
@@ -115,9 +137,12 @@ def wait(context: click.Context, numbers: tuple[int, ...]) -> None:
     from makfs.wire.runverbs import WaitRun
 
     with client(context) as daemon:
-        for number in numbers:
+
+        def await_one(number: int) -> None:
             record = daemon.get(WaitRun(number), RunRecord)
             click.echo(record.status if record.exit_code is None else record.exit_code)
+
+        for_each(numbers, await_one)
 
 
 @click.command(epilog="\b\nExample:\n  makfs rm 3 4", short_help="Remove the records of runs")
@@ -128,6 +153,9 @@ def rm(context: click.Context, numbers: tuple[int, ...]) -> None:
     from makfs.wire.runverbs import RemoveRun
 
     with client(context) as daemon:
-        for number in numbers:
+
+        def remove(number: int) -> None:
             daemon.ask(RemoveRun(number))
             click.echo(number)
+
+        for_each(numbers, remove)

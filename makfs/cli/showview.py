@@ -2,7 +2,7 @@
 
 import datetime as dt
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import click
 
@@ -21,15 +21,19 @@ OPS = {
 }
 
 
-def render_commit(detail: CommitDetail, zone: dt.tzinfo | None = None) -> Iterator[str]:
-    """Return the lines of `makfs show`."""
+def render_commit(
+    detail: CommitDetail, zone: dt.tzinfo | None = None, *, made: Collection[str] = ()
+) -> Iterator[str]:
+    """Return the lines of `makfs show`; `made` are files that were not there before."""
     yield from head_lines(detail.commit, zone)
     edits: dict[str, list[NodeEdit]] = {}
     for edit in detail.edits:
         edits.setdefault(edit.path, []).append(edit)
     for revision in detail.files:
         yield ""
-        yield click.style(_file_line(revision, detail, bool(edits.get(revision.path))), bold=True)
+        has_edits = bool(edits.get(revision.path)) and revision.path not in made
+        new = "  (new)" if revision.path in made else ""
+        yield click.style(file_line(revision, detail, has_edits=has_edits, more=new), bold=True)
         for edit in edits.pop(revision.path, ()):
             yield from edit_lines(edit)
     for path, left in edits.items():
@@ -50,18 +54,21 @@ def head_lines(commit: Commit, zone: dt.tzinfo | None = None) -> Iterator[str]:
         yield f"Task:     {printable(commit.task)}"
     if commit.note:
         yield f"Note:     {printable(commit.note)}"
-    yield f"Changed:  {some(commit.nodes_changed, 'node')} in {some(len(commit.paths), 'file')}"
+    nodes = f"{some(commit.nodes_changed, 'node')} in " if commit.nodes_changed else ""
+    yield f"Changed:  {nodes}{some(len(commit.paths), 'file')}"
 
 
 def _time(moment: dt.datetime) -> str:
     return f"{moment:%Y-%m-%d %H:%M:%S}.{moment.microsecond // 1000:03d} {moment:%z}"
 
 
-def _file_line(revision: Revision, detail: CommitDetail, has_edits: bool) -> str:
+def file_line(revision: Revision, detail: CommitDetail, *, has_edits: bool, more: str = "") -> str:
+    """Return what became of a file as a whole."""
     path = printable(revision.path)
     came_from = detail.moved.get(revision.path)
     origin = f"  (from {printable(came_from)})" if came_from is not None else ""
     origin += "  (merged)" if revision.path in detail.merged else ""
+    origin += more
     match revision.kind:
         case FileKind.ABSENT:
             return f"{path}  removed"
@@ -91,7 +98,7 @@ def diff_lines(before: bytes, after: bytes) -> Iterator[str]:
         yield f"(not text: {size(len(before))} -> {size(len(after))})"
         return
     old, new = before.splitlines(keepends=True), after.splitlines(keepends=True)
-    if max(len(old), len(new)) > MAX_DIFF_LINES:
+    if old and new and max(len(old), len(new)) > MAX_DIFF_LINES:
         yield f"(too long to compare: {some(len(old), 'line')} -> {some(len(new), 'line')})"
         return
     old_text, new_text = [_line(each) for each in old], [_line(each) for each in new]

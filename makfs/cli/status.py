@@ -20,7 +20,10 @@ _SHOWN = 10
 @json_option
 @click.pass_context
 def status(context: click.Context, as_json: bool) -> None:
-    """Tell how the mount and its agents are."""
+    """Tell how the mount and its agents are.
+
+    COMMITS and REFUSED count from when the view was made or mounted; OPEN is how many files are open there.
+    """
     import time
 
     from makfs.engine.api import KernelStatus
@@ -50,6 +53,8 @@ def render_status(kernel: "KernelStatus", now_ns: int) -> Iterator[str]:
         lines = table(head, [_row(each, now_ns) for each in kernel.agents], right=(2, 3, 4))
         yield click.style(lines[0], bold=True)
         yield from lines[1:]
+    else:
+        yield "agents      none yet; 'makfs agent add NAME' makes one"
     for each in kernel.agents:
         if each.staged:
             yield ""

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from makfs.cli.common import Seconds, client, json_option, print_json, print_lines
+from makfs.cli.common import Seconds, client, for_each, json_option, print_json, print_lines
+from makfs.cli.completing import complete_run
 
 if TYPE_CHECKING:
     from makfs.cli.client import Client
@@ -16,7 +17,14 @@ LOOK_S = 0.1
 SAMPLE_S = 0.5  # between the two looks that a share of a processor is told from
 FOLLOW_S = 2.0
 
-_numbers = click.argument("numbers", metavar="NUMBER...", type=click.IntRange(1), nargs=-1, required=True)
+_numbers = click.argument(
+    "numbers",
+    metavar="NUMBER...",
+    type=click.IntRange(1),
+    nargs=-1,
+    required=True,
+    shell_complete=complete_run,
+)
 
 
 @click.command(epilog="\b\nExample:\n  makfs pause 3", short_help="Freeze runs")
@@ -43,9 +51,12 @@ def _pause(context: click.Context, numbers: Sequence[int], *, on: bool) -> None:
     from makfs.wire.runverbs import PauseRun
 
     with client(context) as daemon:
-        for number in numbers:
+
+        def put(number: int) -> None:
             daemon.ask(PauseRun(number, on))
             click.echo(number)
+
+        for_each(numbers, put)
 
 
 @click.command(
@@ -70,7 +81,8 @@ def restart(context: click.Context, numbers: tuple[int, ...], time_s: float) -> 
     from makfs.wire.runverbs import ShowRun, SignalRun, StopRun
 
     with client(context) as daemon:
-        for number in numbers:
+
+        def begin_again(number: int) -> None:
             before = _going(daemon, number).leader
             daemon.ask(StopRun(number, again=True))
             deadline = time.monotonic() + time_s
@@ -83,6 +95,8 @@ def restart(context: click.Context, numbers: tuple[int, ...], time_s: float) -> 
                     deadline = float("inf")
                 time.sleep(LOOK_S)
             click.echo(number)
+
+        for_each(numbers, begin_again)
 
 
 def _going(daemon: "Client", number: int) -> "RunRecord":

@@ -4,7 +4,7 @@ import re
 
 import click
 
-_AGO = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
+_AGO = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])(?:\s+ago)?")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
@@ -24,5 +24,5 @@ def moment_ns(text: str) -> int:
         return int(moment.timestamp() * 1e9)
     except (ValueError, OverflowError, OSError):
         raise click.UsageError(
-            f"{text[:40]!a} is no time: write 10m, 2h or 3d for so long ago, or 2026-11-20T14:00."
+            f"{text[:40]!r} is no time: write 10m, 2h or 3d for so long ago, or 2026-11-20T14:00."
         ) from None

@@ -2,7 +2,8 @@
 
 import click
 
-from makfs.cli.common import client, complete_agent, json_option, print_json
+from makfs.cli.common import client, complete_agent, found, json_option, print_json
+from makfs.cli.completing import complete_file
 
 UNDO_EPILOG = """\b
 Examples:
@@ -63,7 +64,7 @@ def undo(
 
 
 @click.command(epilog=RESTORE_EPILOG, short_help="Make a path what it was after a commit")
-@click.argument("what", metavar="PATH@SEQ")
+@click.argument("what", metavar="PATH@SEQ", shell_complete=complete_file)
 @_BY
 @json_option
 @click.pass_context
@@ -74,11 +75,14 @@ def restore(context: click.Context, what: str, by: str | None, as_json: bool) ->
     """
     path, separator, at = what.rpartition("@")
     if not separator or not at:
-        raise click.UsageError(f"{what!a} is not PATH@SEQ, as src/app.py@1207.")
+        raise click.UsageError(f"{what!r} is not PATH@SEQ, as src/app.py@1207.")
+    from makfs.cli.client import Client
+    from makfs.cli.find import repo_path
     from makfs.wire.verbs import Restore
 
-    with client(context) as daemon:
-        data = daemon.ask(Restore(path.strip("/"), at, by))
+    place = found(context, path or None)
+    with Client(place.repo) as daemon:
+        data = daemon.ask(Restore(repo_path(path, place) if path else "", at, by))
     _tell(data, as_json)
 
 

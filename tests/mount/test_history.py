@@ -139,7 +139,36 @@ def test_what_is_not_there_is_one_sentence(story: Mounted, command: str, sentenc
 
 @pytest.mark.parametrize("name", ["head", "12", "a..b", "a/b", ".a", "caf\xe9", "", "x" * 65, "@v"])
 def test_a_name_that_no_mark_may_have_is_refused(story: Mounted, name: str) -> None:
-    assert f"{name!a} cannot name a mark: " in complaint(story, "mark", "--", name)
+    assert f"{name!r} cannot name a mark: " in complaint(story, "mark", "--", name)
+
+
+def test_show_of_a_file_that_a_commit_made_or_removed_has_its_text(story: Mounted) -> None:
+    made, removed = story.makfs("show", "7"), story.makfs("show", "9")
+    assert made.endswith(
+        "new.py  (new)  mode 0644, 22 B\n@@ added func new.py::f @@\n+def f():\n+    return 1\n"
+    )
+    assert removed.endswith("new.py  removed\n@@ deleted func new.py::f @@\n-def f():\n-    return 2\n")
+    assert "Changed:  1 file\n" in made
+
+
+def test_two_commits_are_a_range_unless_there_is_such_a_file(story: Mounted) -> None:
+    assert story.makfs("diff", "3", "4") == story.makfs("diff", "3..4") != ""
+    assert complaint(story, "diff", "3", "99") == "There is no commit 99; the newest is 10."
+    assert story.makfs("diff", "9", "notes.txt") == story.makfs("diff", "9..head", "notes.txt") != ""
+
+
+def test_log_takes_a_path_or_an_address_as_git_does(story: Mounted) -> None:
+    assert story.makfs("log", "new.py") == story.makfs("log", "--path", "new.py") != ""
+    address = "cart.py::Cart.total"
+    assert story.makfs("log", address) == story.makfs("log", "--address", address) != ""
+    assert run(story, "log", "new.py", "--agent", "alice", "--path", "x").returncode == 2
+
+
+def test_file_in_a_past_tree_is_told_as_of_that_commit(story: Mounted) -> None:
+    past = story.alice.parent / "@1" / "basket.py"
+    assert story.makfs("cat", past) == story.makfs("cat", "basket.py@1") == past.read_text()
+    assert story.makfs("blame", past) == story.makfs("blame", "basket.py@1")
+    assert "'makfs blame --by-node" in complaint(story, "nodes", str(past))
 
 
 def test_an_empty_log_says_so_beside_the_result(story: Mounted) -> None:

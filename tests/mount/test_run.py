@@ -4,12 +4,13 @@ import json
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.mount.mounted import PATIENCE_S
+from tests.mount.mounted import PACKAGES, PATIENCE_S
 from tests.mount.runs import LOG_BYTES, PYTHON, SECRET, Place, alive, line_of, place, until
 
 pytestmark = pytest.mark.mount
@@ -142,6 +143,41 @@ def test_run_in_the_background_outlives_the_command_line(desk: Place) -> None:
     assert desk.makfs("wait", str(number))[:2] == (0, "0\n")
     assert desk.makfs("logs", str(number)) == (0, "out\n", "err\n")
     assert json.loads(desk.mounted.makfs("ps", "--json")) == []
+
+
+def test_of_several_runs_those_that_can_be_removed_are_and_numbers_are_completed(desk: Place) -> None:
+    number = desk.detach("true")
+    assert desk.makfs("wait", str(number))[0] == 0
+    words = f"makfs -C {desk.repo} logs {str(number)[:1]}"
+    completing = {"COMP_WORDS": words, "COMP_CWORD": "4", "_MAKFS_COMPLETE": "bash_complete"}
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "makfs.cli"], env={**os.environ, "PYTHONPATH": PACKAGES, **completing},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert f"plain,{number}" in done.stdout.split()
+    code, out, err = desk.makfs("rm", "999", str(number), "998")
+    assert (code, out) == (1, f"{number}\n")
+    assert [line.partition(";")[0] for line in err.splitlines()] == [
+        "makfs: There is no run 999", "makfs: There is no run 998",
+    ]  # fmt: skip
+
+
+def test_run_that_makes_files_shows_their_text(desk: Place) -> None:
+    number = desk.detach(
+        "sh",
+        "-c",
+        "printf 'def f():\\n    return 1\\n' > made.py; sed -i s/1/2/ made.py; rm made.py; "
+        "printf 'def g():\\n    return 1\\n' > kept.py; sed -i s/1/2/ kept.py",
+    )
+    assert desk.makfs("wait", str(number))[1] == "0\n"
+    assert desk.makfs("diff", "--run", str(number))[1] == (
+        "kept.py\n@@ added func kept.py::g @@\n+def g():\n+    return 2\n\n"
+    )
+    number = desk.detach("true")
+    assert desk.makfs("wait", str(number))[1] == "0\n"
+    code, out, err = desk.makfs("diff", "--run", str(number))
+    assert (code, out) == (0, "")
+    assert err == f"makfs: note: Run {number} changed nothing, or changed it back.\n"
 
 
 def test_logs_follow_a_run_to_its_end(desk: Place) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from makfs.cli.find import Found, find, repo_path
+from makfs.cli.find import Found, find, past_of, repo_path
 from makfs.errors import BadName, NotFound
 from makfs.wire.place import Mount
 
@@ -31,9 +31,8 @@ def test_named_directory_beats_the_current_one(repo: Path, monkeypatch: pytest.M
 
 
 def test_directory_outside_gets_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(
-        NotFound, match=r"^There is no makfs mount or repository at or above .*; name one with -C\.$"
-    ):
+    says = r"^There is no makfs mount or repository at or above .*; name one with -C, or make one: "
+    with pytest.raises(NotFound, match=says):
         find(str(tmp_path), ())
 
 
@@ -53,6 +52,15 @@ def test_mount_names_its_repository_and_comes_before_a_makfs_directory_inside(
     (view / ".makfs").mkdir(parents=True)
     mount = Mount(os.path.realpath(tmp_path / "work"), "/", "fuse.makfs", f"makfs:{repo}")
     assert find(str(view), (mount,)).repo == str(repo)
+
+
+def test_path_in_a_past_tree_names_that_tree(repo: Path, tmp_path: Path) -> None:
+    work = os.path.realpath(tmp_path / "work")
+    mount = Mount(work, "/", "fuse.makfs", f"makfs:{repo}")
+    there = Found(str(repo), work, mount, named=False)
+    assert past_of(f"{work}/@3/src/a.py", there, (mount,)) == "3"
+    assert past_of(f"{work}/@v1/a.py", there, (mount,)) == "v1"
+    assert past_of(f"{work}/alice/a.py", there, (mount,)) == past_of(f"{repo}/@3/a.py", there, (mount,)) == ""
 
 
 @pytest.mark.parametrize("argument", ["a.py", "./a.py", "../src/a.py", "deep/../a.py"])

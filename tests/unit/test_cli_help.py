@@ -150,6 +150,34 @@ def test_every_command_has_help_with_an_example_and_lists_have_json() -> None:
     ("arguments", "sentence"),
     [
         (["fly"], "makfs: No such command 'fly'. See 'makfs --help'.\n"),
+        (["unmount"], "makfs: No such command 'unmount'. Is it umount or mount? See 'makfs --help'.\n"),
+        (["tag"], "makfs: No such command 'tag'. Is it mark? See 'makfs --help'.\n"),
+        (
+            ["logs", "x"],
+            "makfs: Invalid value for 'NUMBER': 'x' is not a whole number. See 'makfs logs --help'.\n",
+        ),
+        (
+            ["share", "x", "/no/x"],
+            "makfs: Invalid value for 'FILE': File '/no/x' does not exist. See 'makfs share --help'.\n",
+        ),
+        (
+            ["gc", "--keep", "x"],
+            (
+                "makfs: --keep takes a number of commits, as 1000, or a time, as 12h or 30d, and not 'x'. "
+                "See 'makfs gc --help'.\n"
+            ),
+        ),
+        (
+            ["run", "alice", "true"],
+            (
+                "makfs: Got unexpected extra argument (true). Put '--' between AGENT and COMMAND. See "
+                "'makfs run --help'.\n"
+            ),
+        ),
+        (
+            ["run", "alice", "ls", "-l"],
+            "makfs: No such option '-l'. Put '--' between AGENT and COMMAND. See 'makfs run --help'.\n",
+        ),
         (["log", "--fly"], "makfs: No such option '--fly'. See 'makfs log --help'.\n"),
         (["show"], "makfs: Missing argument 'SEQ'. See 'makfs show --help'.\n"),
         (["agent", "add"], "makfs: Missing argument 'NAME...'. See 'makfs agent add --help'.\n"),
@@ -160,6 +188,16 @@ def test_wrong_command_line_gets_one_sentence_and_2(
 ) -> None:
     assert main.run(arguments) == 2
     assert capsys.readouterr().err == sentence
+
+
+def test_full_disk_behind_stdout_is_one_sentence() -> None:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "makfs.cli", "--help"],
+            env=environment, stdout=full, stderr=subprocess.PIPE, check=False,
+        )  # fmt: skip
+    assert (done.returncode, done.stderr) == (1, b"makfs: No space left on device.\n")
 
 
 def test_hostile_name_in_an_error_is_escaped(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -81,8 +81,10 @@ def test_mark_sets_lists_and_deletes(served: Serving, capsys: pytest.CaptureFixt
         assert served.run(*arguments) == 0
     out = capsys.readouterr().out
     assert out.startswith("m marks commit 2\n")
-    assert out.endswith("v1 marked commit 2\n")
-    for wrong in ([], ["x", "--list"], ["--list", "--delete", "x"], ["x", "1", "2"]):
+    assert out.endswith("v1 no longer marks commit 2\n")
+    assert served.run("mark") == 0
+    assert capsys.readouterr().out.startswith("MARK "), "as git tag"
+    for wrong in (["x", "--list"], ["--list", "--delete", "x"], ["x", "1", "2"]):
         assert served.run("mark", *wrong) == 2, wrong
     assert served.run("mark", "--delete", "no") == 1
 

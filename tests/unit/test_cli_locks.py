@@ -108,7 +108,7 @@ def test_release_and_renew_take_some_or_all(served: Serving, capsys: pytest.Capt
             2,
             "Invalid value for '--wait': 'nan' is not a number.",
         ),
-        (["claim", "alice", "a.py", "--wait", "x"], 2, "Invalid value for '--wait': 'x' is not a valid"),
+        (["claim", "alice", "a.py", "--wait", "x"], 2, "Invalid value for '--wait': 'x' is not a number"),
         (["release", "alice"], 2, "Name addresses, or --all, and not both. See 'makfs release --help'."),
         (["release", "alice", "d.py", "--all"], 2, "Name addresses, or --all, and not both."),
         (["release", "alice", "d.py"], 1, "alice does not hold d.py."),
@@ -119,7 +119,7 @@ def test_release_and_renew_take_some_or_all(served: Serving, capsys: pytest.Capt
         (["why", "carol"], 1, "There is no agent carol."),
         (["refusals", "apply", "9"], 1, "There is no refusal 9."),
         (["refusals", "apply", "3"], 3, "Refused write 4 to a.py. a.py::f was changed by both sides."),
-        (["refusals", "apply", "x"], 2, "Invalid value for 'NUMBER': 'x' is not a valid integer range."),
+        (["refusals", "apply", "x"], 2, "Invalid value for 'NUMBER': 'x' is not a whole number."),
         (
             ["agent", "add", "c", "--on-write", "x"],
             1,

@@ -216,6 +216,19 @@ def test_show_is_a_diff_by_node() -> None:
     assert plain(render_commit(DETAIL, dt.UTC)) == SHOW
 
 
+def test_show_of_a_new_file_says_so_and_counts_no_nodes() -> None:
+    detail = CommitDetail(
+        commit(3, 0, "alice", "vim", 1, ["a.py"], [], 0),
+        (revision("a.py"),),
+        (edit("add", "func", "a.py::f", None, b"def f(): ...\n"),),
+    )
+    shown = plain(render_commit(detail, dt.UTC, made=["a.py"]))
+    assert (
+        "Changed:  1 file\n\na.py  (new)  mode 0644, 120 B\n@@ added func a.py::f @@\n+def f(): ...\n"
+        in shown
+    )
+
+
 def test_diff_of_distant_lines_has_hunks_and_of_a_whole_node_has_none() -> None:
     before = b"".join(b"line %d\n" % number for number in range(40))
     after = before.replace(b"line 3\n", b"LINE 3\n").replace(b"line 33\n", b"LINE 33\n")

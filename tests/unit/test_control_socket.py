@@ -371,7 +371,7 @@ def test_socket_works_at_paths_longer_than_unix_sockets_allow(tmp_path: Path) ->
 
 
 def test_repository_without_a_daemon_is_told_so(repo: Path) -> None:
-    with pytest.raises(NotServed, match=r"No makfsd serves .*; start one with 'makfs mount'\."):
+    with pytest.raises(NotServed, match=r"No makfsd serves .*; start one with 'makfs mount .* MOUNTPOINT'\."):
         Client(str(repo))
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(repo / STATE_DIR / SOCKET_NAME))
