@@ -10,8 +10,9 @@ import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 
+from makfs.adapters.servers import Server, read_servers
 from makfs.adapters.table import Table, read_all
 from makfs.errors import BadName, ConfigError
 from makfs.ids import AgentId, RepoPath
@@ -148,6 +149,7 @@ class Partial:
     roles: tuple[RoleRule, ...] = ()
     resources: tuple[ResourceRule, ...] = ()
     adapters: tuple[Table, ...] = ()  # for `makfs run`; the daemon has no use for them
+    servers: tuple[Server, ...] = ()  # likewise
 
 
 def _check_part(glob: str) -> None:
@@ -160,7 +162,9 @@ def _check_path(glob: str) -> None:
         raise ValueError(f"{glob!r} is not a path's pattern: only write takes parts of files")
 
 
+T = TypeVar("T")
 _ADAPTER: Final = "adapter"
+_SERVER: Final = "mcp"
 _PARTS, _PATHS = Setting("", check_item=_check_part), Setting("", check_item=_check_path)
 _COMMANDS = Setting("", unit="commands", check_item=check_command)
 _TURN = Setting("", unit="seconds", low=0, high=86400)
@@ -187,10 +191,12 @@ def parse(text: str, file_name: str) -> Partial:
         raise ConfigError(f"{file_name}: not TOML: {error}") from None
     values: list[Given] = []
     rules: dict[str, list[Any]] = {section: [] for section in _RULES}
-    adapters = _parse_adapters(file_name, data.pop(_ADAPTER, {}))
+    adapters = _told_of(file_name, read_all, data.pop(_ADAPTER, {}))
+    servers = _told_of(file_name, read_servers, data.pop(_SERVER, {}))
     for section, table in data.items():
         if section not in SECTIONS and section not in _RULES:
-            raise ConfigError(f"{file_name}: {_unknown(section, '', [*SECTIONS, *_RULES, _ADAPTER])}")
+            known = [*SECTIONS, *_RULES, _ADAPTER, _SERVER]
+            raise ConfigError(f"{file_name}: {_unknown(section, '', known)}")
         if not isinstance(table, dict):
             raise ConfigError(f"{file_name}: {section} is a table; accepted: [{section}] and keys below it")
         if section in SECTIONS:
@@ -199,7 +205,7 @@ def parse(text: str, file_name: str) -> Partial:
             made = _MAKERS[section]
             rules[section] += (made(name, **keys) for name, keys in _parse_rules(file_name, section, table))
     agents, paths, roles, resources = (tuple(rules[section]) for section in _RULES)
-    return Partial(file_name, tuple(values), agents, paths, roles, resources, adapters)
+    return Partial(file_name, tuple(values), agents, paths, roles, resources, adapters, servers)
 
 
 def combine(defaults: Config, user: Partial | None, repo: Partial | None) -> Config:
@@ -223,9 +229,10 @@ def combine(defaults: Config, user: Partial | None, repo: Partial | None) -> Con
     return config
 
 
-def _parse_adapters(file_name: str, tables: object) -> tuple[Table, ...]:
+def _told_of(file_name: str, read: Callable[[object], T], tables: object) -> T:
+    """Return what tables say that `makfs run` alone reads."""
     try:
-        return read_all(tables)
+        return read(tables)
     except ValueError as error:
         raise ConfigError(f"{file_name}: {error}") from None
 

@@ -79,6 +79,12 @@ _TAIL = """
 # [adapter.claude]
 # unattended = ["--permission-mode", "acceptEdits"]
 
+# An MCP server for every program under `makfs run` that takes some: a program, or an address (docs/run.md).
+# Accepted in ~/.config/makfs/makfs.conf alone.
+# [mcp.docs]
+# command = ["/opt/tools/docs-server", "--stdio"]
+# env = ["DOCS_KEY"]
+
 # A process resource: commands that wait their turn under `makfs run`, one at a time whoever starts them, and
 # for how long they do, in seconds (docs/run.md). A command is of the last resource that names it.
 # [resource.test]

@@ -24,10 +24,11 @@ def load(repo: Path, file: Path | None, on_write: str | None) -> Config:
     home = Path(os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config"))
     user = _read(home / "makfs" / FILE_NAME, required=False)
     nearest = _read(file or repo / FILE_NAME, required=file is not None)
-    if nearest is not None and nearest.adapters:
+    if nearest is not None and (nearest.adapters or nearest.servers):
+        kind, one = ("adapter", nearest.adapters[0]) if nearest.adapters else ("mcp", nearest.servers[0])
         raise ConfigError(
-            f'{nearest.file_name}: [adapter."{nearest.adapters[0].name}"]: '
-            f"makfs run reads adapters from ~/.config/makfs/{FILE_NAME} alone; set it there"
+            f'{nearest.file_name}: [{kind}."{one.name}"]: '
+            f"makfs run reads such tables from ~/.config/makfs/{FILE_NAME} alone; set it there"
         )
     if file is None and nearest is not None:
         _check_own(nearest)

@@ -47,6 +47,9 @@ class Adapter:
     tell_unless: tuple[str, ...] = ()  # words, or their beginnings, beside which those cannot be
     tell_env: tuple[str, ...] = ()  # or NAME=VALUE that does
     tell_file: str = ""  # or a file below its home that it reads by itself
+    mcp: tuple[str, ...] = ()  # words that tell it of MCP servers: of all of them, {mcp_json}
+    mcp_command: tuple[str, ...] = ()  # or of each that is a program, {name}, {program_json} ...
+    mcp_url: tuple[str, ...] = ()  # and of each that is an address, {name}, {url_json}
     env: tuple[str, ...] = ()  # variables of the caller's that it may have
     set: tuple[str, ...] = ()  # NAME=VALUE it gets, unless the caller says otherwise
     paths: tuple[
@@ -122,12 +125,18 @@ def _list(check: Callable[[str], str], what: str) -> Callable[[object], tuple[st
     return of
 
 
-def _word(word: str) -> str:
-    for name in _PLACEHOLDER.findall(word):
-        if name not in PLACEHOLDERS:
-            known = ", ".join(f"{{{each}}}" for each in PLACEHOLDERS)
-            raise ValueError(f"{word!r}: {{{name}}} means nothing; accepted: {known}")
-    return word
+def _filled_with(*names: str) -> Callable[[str], str]:
+    def check(word: str) -> str:
+        for name in _PLACEHOLDER.findall(word):
+            if name not in names:
+                known = ", ".join(f"{{{each}}}" for each in names)
+                raise ValueError(f"{word!r}: {{{name}}} means nothing; accepted: {known}")
+        return word
+
+    return check
+
+
+_word = _filled_with(*PLACEHOLDERS)
 
 
 def _some(word: str) -> str:
@@ -231,6 +240,9 @@ _KEYS: Final[Mapping[str, Callable[[object], object]]] = {
     "tell_unless": _list(_some, "words"),
     "tell_env": _list(_setting, "NAME=VALUE"),
     "tell_file": _below_home,
+    "mcp": _list(_filled_with("mcp_json"), "words"),
+    "mcp_command": _list(_filled_with("name", "program_json", "args_json", "env_json"), "words"),
+    "mcp_url": _list(_filled_with("name", "url_json"), "words"),
     "env": _list(_variable, "names"),
     "set": _list(_setting, "NAME=VALUE"),
     "paths": _list(_path, "paths"),

@@ -15,6 +15,7 @@ from makfs.errors import ConfigError, MakfsError, NotFound
 if TYPE_CHECKING:
     from makfs.adapters.table import Adapter, Table
     from makfs.cli.programs import Program
+    from makfs.config import Partial
 
 MOST_BYTES = 1 << 20
 MOST_WORD_BYTES = (1 << 17) - 1  # execve(2): MAX_ARG_STRLEN, with the end of the word
@@ -45,6 +46,7 @@ class Start:
     program: "Program | None" = None  # where it was found
     variables: Mapping[str, str] = field(default_factory=dict)  # beside the usual ones
     secrets: tuple[str, ...] = ()  # values that no record may hold
+    server_words: tuple[str, ...] = ()  # that tell the program of MCP servers
 
     @property
     def name(self) -> str:
@@ -63,7 +65,7 @@ def start(wanted: Wanted, caller: Mapping[str, str]) -> Start:
     path = wanted.given.get("PATH", caller.get("PATH", os.defpath))
     if adapter is not None and adapter.programs:
         made = _found(made, adapter, wanted, path)
-    return _furnished(made, wanted.given, caller)
+    return _with_servers(_furnished(made, wanted.given, caller), caller)
 
 
 def _with_task(wanted: Wanted, adapter: "Adapter | None", own: "Mapping[str, Table]") -> Start:
@@ -119,6 +121,29 @@ def _furnished(made: Start, given: Mapping[str, str], caller: Mapping[str, str])
     secrets = (value for name, value in through.items() if name.endswith(("KEY", "TOKEN", "PROXY")))
     own = {**variables(made.adapter), **through, **given}
     return replace(made, variables=own, secrets=(*given.values(), *secrets))
+
+
+def _with_servers(made: Start, caller: Mapping[str, str]) -> Start:
+    """Return the start of a program that hears of the user's MCP servers, and has their variables."""
+    adapter = made.adapter
+    if adapter is None or (partial := _users_file(b"mcp")) is None or not partial.servers:
+        return made
+    from makfs.adapters.servers import server_words, takes_servers
+
+    if not takes_servers(adapter):
+        from makfs.cli.common import note
+
+        listed = ", ".join(server.name for server in partial.servers)
+        note(f"{adapter.name} hears of no MCP server ({listed}): its adapter does not say how.")
+        return made
+    wanted = {name for server in partial.servers for name in server.env}
+    through = {name: caller[name] for name in sorted(wanted) if name in caller}
+    own = {**through, **made.variables}
+    servers = [
+        replace(server, env=tuple(name for name in server.env if name in own)) for server in partial.servers
+    ]
+    secrets = (*made.secrets, *through.values())
+    return replace(made, variables=own, secrets=secrets, server_words=server_words(adapter, servers))
 
 
 def names(own: "Mapping[str, Table]") -> list[str]:
@@ -185,19 +210,25 @@ def user_file() -> str:
 
 def users() -> "Mapping[str, Table]":
     """Return the user's own tables, by name. Raises ConfigError."""
+    partial = _users_file(b"adapter")
+    return {} if partial is None else {table.name: table for table in partial.adapters}
+
+
+def _users_file(word: bytes) -> "Partial | None":
+    """Return what the user's makfs.conf sets, None where a word is not in it. Raises ConfigError."""
     path = user_file()
     try:
         with open(path, "rb") as file:
             raw = file.read(MOST_BYTES + 1)
     except FileNotFoundError:
-        return {}
+        return None
     except OSError as error:
         raise ConfigError(f"The configuration file {path} cannot be read: {error.strerror}.") from error
-    if b"adapter" not in raw:
-        return {}  # nothing to parse: most users have none
+    if word not in raw:
+        return None  # nothing to parse: most users have none
     from makfs.config import parse
 
     try:
-        return {table.name: table for table in parse(raw.decode(), path).adapters}
+        return parse(raw.decode(), path)
     except UnicodeDecodeError as error:
         raise ConfigError(f"The configuration file {path} is not UTF-8 at byte {error.start}.") from error

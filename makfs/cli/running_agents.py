@@ -354,7 +354,8 @@ def _told(plan: "RunPlan", start: "Start", guide_path: str) -> "tuple[Sequence[s
             homefile.change(plan.home, told.file, lambda before: with_guide(before, GUIDE))
         except homefile.NotWritten as error:
             note(f"{start.adapter.name} is not told of makfs: {error}.")
-    return told.words, {**told.variables, **start.variables}
+    words = (*told.words[:1], *start.server_words, *told.words[1:])
+    return words, {**told.variables, **start.variables}
 
 
 def _limited(plan: "RunPlan", command: "Sequence[str]") -> "Sequence[str]":

@@ -11,7 +11,7 @@ import pytest
 
 from tests.mount.clis import CLIENTS, KEY, Model, Turn, ended, model, needed
 from tests.mount.modelserver import RECEIVED, SENT, texts
-from tests.mount.runs import Place, place
+from tests.mount.runs import PYTHON, SECRET, Place, place
 
 pytestmark = pytest.mark.mount
 TOLD = "You work in a makfs view"
@@ -20,6 +20,22 @@ SAYS_NO = {
     "claude": "resource busy",
     "codex": "failed to write file",
 }  # codex keeps the error's name to itself
+
+MCP = """\
+import json, os, sys
+
+with open(os.path.expanduser("~/mcp"), "a") as file:
+    print(*sys.argv[1:], os.environ.get("DOCS_KEY"), file=file)
+for line in sys.stdin:
+    asked = json.loads(line)
+    answer = {"tools": [{"name": "look_it_up", "description": "look", "inputSchema": {"type": "object"}}]}
+    if asked.get("method") == "initialize":
+        version = asked["params"]["protocolVersion"]
+        info = {"name": "docs", "version": "1"}
+        answer = {"protocolVersion": version, "capabilities": {"tools": {}}, "serverInfo": info}
+    if "id" in asked:
+        print(json.dumps({"jsonrpc": "2.0", "id": asked["id"], "result": answer}), flush=True)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -142,6 +158,33 @@ def test_program_is_told_of_makfs_and_works_in_its_view_and_its_tokens_are_count
     assert len(turns) <= answers <= len(scripted.all_requests("alice")), "errands may count, or not"
     kept = [each for each in (served.repo / ".makfs" / "runs").rglob("*") if each.is_file()]
     assert not [each for each in kept if each.name == "record.json" and KEY in each.read_text()]
+
+
+@pytest.mark.parametrize("name", ["claude", "codex"])
+def test_program_starts_the_users_mcp_server_and_offers_its_tools_to_the_model(
+    name: str, served: Place, scripted: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (client,) = needed(name)
+    own = served.outside.parent / "home" / ".config" / "makfs" / "makfs.conf"
+    own.parent.mkdir(parents=True, exist_ok=True)
+    (served.repo / "mcp.py").write_text(MCP)
+    command = json.dumps([PYTHON, str(served.repo / "mcp.py"), "a b"])
+    own.write_text(f'[mcp.docs]\ncommand = {command}\nenv = ["DOCS_KEY"]\n')
+    monkeypatch.setenv("DOCS_KEY", SECRET)
+    scripted.script(alice=[{"say": "done"}])
+    try:
+        ended(scripted.task(client, "look", "alice"))
+    finally:
+        own.unlink()
+    home = served.repo / ".makfs" / "agents" / "alice" / "home"
+    assert set((home / "mcp").read_text().splitlines()) == {f"a b {SECRET}"}
+    (home / "mcp").unlink()
+    offered = json.dumps([asked["tools"] for asked in scripted.requests("alice")])
+    assert "mcp__docs" in offered
+    assert "look_it_up" in offered
+    record = served.newest()
+    assert "DOCS_KEY" in record["variables"]
+    assert SECRET not in json.dumps(record)
 
 
 def test_own_command_line_stays_as_it_is_and_the_program_is_told_all_the_same(

@@ -116,6 +116,26 @@ def test_users_own_table_adds_a_program_and_changes_one(top: Path) -> None:
         _start(top, cli="mine", task="mend")
 
 
+def test_users_servers_are_told_of_with_their_variables_to_who_takes_some(
+    top: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("claude", "aider"):
+        _program(top / "bin" / name)
+    _configure(top, '[mcp.docs]\ncommand = ["/opt/docs"]\nenv = ["OTHER", "ABSENT"]\n')
+    made = _start(top, "claude", "-p", "x")
+    assert made.command == ("claude", "-p", "x")
+    (word,) = made.server_words
+    assert json.loads(word.partition("=")[2])["mcpServers"]["docs"]["env"] == {"OTHER": "${OTHER}"}
+    assert made.variables["OTHER"] == "x"
+    assert "x" in made.secrets
+    assert capsys.readouterr().err == ""
+    made = _start(top, "aider")
+    assert made.server_words == ()
+    assert "OTHER" not in made.variables
+    assert "aider hears of no MCP server (docs)" in capsys.readouterr().err
+    assert _start(top, "sh") == Start(("sh",))
+
+
 def test_mistake_in_the_users_file_names_it(top: Path) -> None:
     _configure(top, '[adapter.mine]\nprogram = "mine"\n')
     with pytest.raises(ConfigError, match=r'makfs\.conf: \[adapter\."mine"\]: program is unknown'):
