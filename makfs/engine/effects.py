@@ -79,8 +79,11 @@ class Outbox:
         self._closed = False
         self.still: set[Inode] = set()  # stood still when they should have changed
 
-    async def settle(self, effects: Effects, by: View | None = None) -> None:
-        """Send the notifications; return when those that may be waited for (E6) have been carried out."""
+    async def settle(self, effects: Effects, by: View | None = None, *, own: View | None = None) -> None:
+        """Send the notifications; return when those that may be waited for (E6) have been carried out.
+
+        `by`: the view with a name operation in flight. `own`: the view whose doing it is.
+        """
         if not effects or self._closed:
             return
         token = trio.lowlevel.current_trio_token()
@@ -95,11 +98,13 @@ class Outbox:
             done = self._post(thread, token, lambda p=parent, n=name: self._notifier.entry(p, n))  # type: ignore[misc]
             if view.name_operations == 0 and view is not by:
                 waits.append(done)
-        await self._refresh(effects.inodes, token)
+        await self._refresh(effects.inodes, token, own)
         for event in waits:
             await event.wait()
 
-    async def _refresh(self, inodes: Sequence[Inode], token: trio.lowlevel.TrioToken) -> None:
+    async def _refresh(
+        self, inodes: Sequence[Inode], token: trio.lowlevel.TrioToken, own: View | None
+    ) -> None:
         """Make the kernel drop what it has of these inodes, then show their newest version (I4).
 
         An answer given from the older version while the notification was under way may have been cached after
@@ -108,6 +113,8 @@ class Outbox:
         until = time.monotonic() + READER_S
         for inode in inodes:
             await inode.wait_closed(until - time.monotonic())
+            if inode.view is own and not inode.patchers:  # what a view changes itself it shows at once
+                inode.let_go()
         for _ in range(_ROUNDS):
             inodes = self._moving(inodes)
             if not inodes:
@@ -128,6 +135,10 @@ class Outbox:
         self.still.difference_update(inodes)
         self.still |= standing
         return [inode for inode in inodes if inode not in standing]
+
+    def is_behind(self, inode: Inode) -> bool:
+        """Tell whether an inode goes on showing an older version for somebody, though its commit was told."""
+        return inode in self.still
 
     @staticmethod
     def _stands(inode: Inode) -> bool:

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from makfs.engine.core import Core
 from makfs.engine.files import Belief, File
-from makfs.engine.inodes import Inode
+from makfs.engine.inodes import Inode, Stand
 from makfs.engine.procs import Writer
 from makfs.engine.staging import Staging
 from makfs.errors import Refused
@@ -18,7 +18,8 @@ class TrackedHandle:
 
     __slots__ = (
         "_nowhere", "anew", "append", "belief", "cached", "core", "fd", "flags", "frozen", "in_place",
-        "inode", "into", "patcher", "patches", "refused", "text", "tid", "unread", "version", "writable",
+        "inode", "into", "patcher", "patches", "refused", "stand", "text", "tid", "unread", "version",
+        "writable",
     )  # fmt: skip
 
     def __init__(self, core: Core, inode: Inode, flags: int, tid: int) -> None:
@@ -41,6 +42,7 @@ class TrackedHandle:
         self.patcher = 0  # which process does
         self.unread = False  # its process still believes in an older version, until it reads
         self.into: Staging | None = None  # what it staged last
+        self.stand: Stand | None = None  # its inode stands still for it
         self.anew = False  # opened after a refusal: it goes on with the committed text, not the refused one
         self.refused: Refused | None = None  # a write was; what follows it makes no sense without it
 

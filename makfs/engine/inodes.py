@@ -6,8 +6,8 @@ I2  A file id is the CRC-32 of the path, unless that is taken or the file was re
     kept by the store, so a remount finds them again.
 I4  Attributes and pages of one inode are of one version: after a commit an inode shows the older version
     until the kernel has dropped both and asked for neither meanwhile. An inode that somebody is reading
-    through the kernel's cache stands still for a moment, so that one reader's calls see one version and
-    offsets mean what was read.
+    through the kernel's cache stands still until he closes it, for a while at most, so that one reader's
+    calls see one version and offsets mean what was read.
 I3  An inode without a path is an orphan (unlinked or renamed over): it lives until the kernel forgets it
     and never commits.
 """
@@ -30,11 +30,16 @@ if TYPE_CHECKING:
     from makfs.engine.staging import Staging
     from makfs.engine.views import View
 
+STILL_S = 2.0  # who opens a file is given so long to read it
 YOUNG_S = 10.0  # how long a new file counts as an editor's temporary
 ROOT_ID = 1  # file id of a view's top directory
 _NAMES = (sys.getfilesystemencoding(), sys.getfilesystemencodeerrors())  # as os.fsencode has it
 _ID_MASK = 0xFFFF_FFFF
 _PROBE = 0x9E37_79B1  # odd, so that probing visits every id
+
+
+Stand = tuple[float, int]
+"""Until when an inode stands still, and for which process."""
 
 
 class Realm(Enum):
@@ -129,8 +134,8 @@ class Inode:
 
     __slots__ = (
         "_staging", "closed", "crowded", "displaced", "given", "ino", "is_dir", "judged", "kind", "last_stat",
-        "lookups", "opens", "orphan_fd", "patchers", "path", "pinned", "realm", "shown", "still_until",
-        "suspended", "view", "young_until",
+        "lookups", "opens", "orphan_fd", "patchers", "path", "pinned", "realm", "shown", "stands",
+        "still_until", "suspended", "view", "young_until",
     )  # fmt: skip
 
     def __init__(self, ino: int, view: "View", path: str, realm: Realm, is_dir: bool) -> None:
@@ -149,8 +154,9 @@ class Inode:
         self.young_until = 0.0  # monotonic; made by this view a moment ago: a rename over F is an edit of F
         self.last_stat: StatLike | None = None  # orphans only
         self.shown: Shown | None = None  # what the kernel still believes, until it has been told
-        self.still_until = 0.0  # monotonic; somebody is reading it through the kernel's cache (I4)
-        self.closed: trio.Event | None = None  # somebody waits for that reader to close it
+        self.stands: list[Stand] = []  # who reads it through the kernel's cache (I4)
+        self.still_until = 0.0  # monotonic; the longest of those
+        self.closed: trio.Event | None = None  # somebody waits for one of them to close it
         self.kind = 0  # S_IFMT of the mode that the kernel was told, once pinned
         self.pinned = False  # the kernel holds its name without a time-out
         self.displaced = False  # an orphan by another view's doing: the kernel may still hold its name
@@ -180,21 +186,39 @@ class Inode:
         """Tell whether a writer would lose something if the path went away without a word."""
         return self._staging is not None and self._staging.dirty
 
-    def stand_still(self, seconds: float) -> None:
-        """Keep showing this version to a reader that has just opened the file."""
-        self.still_until = max(self.still_until, time.monotonic() + seconds)
+    def stand_still(self, pid: int) -> "Stand":
+        """Keep showing this version to a process that has just opened the file, until it closes it."""
+        stand = (time.monotonic() + STILL_S, pid)
+        self.stands.append(stand)
+        self.still_until = stand[0]
+        return stand
+
+    def sit_down(self, stand: "Stand") -> None:
+        """Note that a process that stood still has closed the file."""
+        if stand in self.stands:
+            self.stands.remove(stand)
+            self.still_until = max(self.stands)[0] if self.stands else 0.0
+            self._tell_closed()
 
     def let_go(self) -> None:
-        """Note that the readers have closed the file."""
+        """Stand still for nobody any more."""
+        self.stands.clear()
         self.still_until = 0.0
+        self._tell_closed()
+
+    def _tell_closed(self) -> None:
         if self.closed is not None:
             self.closed.set()
             self.closed = None
 
-    async def wait_closed(self, most_s: float) -> None:
-        """Wait until the readers have closed the file, at most so long and no longer than it stands still."""
-        left = min(most_s, self.still_until - time.monotonic())
-        if left > 0:
+    async def wait_closed(self, most_s: float, but: int = -1) -> None:
+        """Wait until it stands still for no process but `but`, at most so long."""
+        most = time.monotonic() + most_s
+        while True:
+            stands = max((until for until, pid in self.stands if pid != but), default=0.0)
+            left = min(most, stands) - time.monotonic()
+            if left <= 0:
+                return
             if self.closed is None:
                 self.closed = trio.Event()
             with trio.move_on_after(left):

@@ -16,11 +16,8 @@ from makfs.engine.effects import Effects
 from makfs.engine.files import Belief, File, signature
 from makfs.engine.handles import TrackedHandle
 from makfs.engine.inodes import Inode
-from makfs.engine.plain import READ_STILL_S
 from makfs.engine.staging import Staging
 from makfs.syntax import is_source
-
-STILL_S = 2.0  # a file open for reading and writing in place stands still so long
 
 
 class Opening:
@@ -40,11 +37,9 @@ class Opening:
         elif inode.staging is not None and inode.staging.held_up:
             self._freeze_held_up(handle, inode.staging)
         self.count(handle)
-        if inode.staging is None:
-            if handle.in_place:  # also when frozen: it may map the file
-                inode.stand_still(STILL_S)
-            elif not handle.writable and not handle.frozen:
-                inode.stand_still(READ_STILL_S)
+        reads_cached = not (handle.writable or handle.frozen)
+        if inode.staging is None and (handle.in_place or reads_cached):  # in place: it may map the file
+            handle.stand = inode.stand_still(self.core.procs.group(tid))
         return handle
 
     def count(self, handle: TrackedHandle) -> None:
@@ -66,8 +61,8 @@ class Opening:
     def let_go(handle: TrackedHandle, effects: Effects) -> None:
         """Let an inode that stood still for this handle show the newest version."""
         inode = handle.inode
-        if inode.still_until and (inode.opens == 0 or (handle.in_place and not inode.patchers)):
-            inode.let_go()
+        if handle.stand is not None:
+            inode.sit_down(handle.stand)
             if inode.shown is not None and inode not in effects.inodes:
                 effects.inodes.append(inode)
 

@@ -4,8 +4,8 @@ W1  Work never awaits, and changes nothing when Held ends it: so it can be tried
 W2  When waiting was in vain the work is done a last time, and refuses for itself, keeping its bytes.
 W3  Operations during which the kernel holds a folder's lock wait for a moment only.
 W4  A reader waits for a write of its view that has begun, and who writes waits for readers of its view that
-    are in the middle, but for an append; who reads to write in place also for those that need an older
-    version than the newest. All for a moment: after that the view behaves as ext4 does.
+    are in the middle, but for an append; who reads also for those that need an older version than the newest.
+    All for a moment: after that the view behaves as ext4 does.
 """
 
 import errno
@@ -20,10 +20,9 @@ from makfs.engine.core import Core
 from makfs.engine.effects import READER_S, Effects, Outbox
 from makfs.engine.gate import Forbidden
 from makfs.engine.held import Held, Needs, NotAdmitted, StillHeld
-from makfs.engine.inodes import Inode, Realm
+from makfs.engine.inodes import STILL_S, Inode, Realm
 from makfs.engine.names import oserror
 from makfs.engine.needs import needs_of_names
-from makfs.engine.opening import STILL_S
 from makfs.engine.procs import is_dying
 from makfs.engine.views import View
 from makfs.errors import Busy
@@ -32,7 +31,7 @@ from makfs.locks import READ, Claim, Grant, file_address
 from makfs.syntax import is_source
 
 T = TypeVar("T")
-WRITER_S = 1.0  # who reads source waits so long for a write that has begun
+WRITER_S = 1.0  # who reads source waits so long for a write that has begun, and who writes it for a reader
 _ROUNDS = 3  # of waiting for one writer, or reader, after another
 
 
@@ -80,7 +79,7 @@ class Patience:
                         waited_ns += held.waited_ns
                 finally:
                     with trio.CancelScope(shield=True):  # half told, a view would show its old text for ever
-                        await self._outbox.settle(effects)
+                        await self._outbox.settle(effects, own=view)
         finally:
             locks.give_back(view.agent, given)
             if waited_ns:
@@ -151,10 +150,11 @@ class Patience:
     async def let_others_finish(self, inode: Inode, flags: int, pid: int) -> None:
         """Keep processes of one view out of each other's way for a moment (W4)."""
         if flags & (os.O_ACCMODE | os.O_TRUNC) == os.O_RDONLY:
+            if self._outbox.is_behind(inode):
+                await self._show_newest(inode)
             await self._let_write(inode, pid)
         elif not flags & os.O_APPEND:
-            if inode.still_until and inode.opens:
-                await inode.wait_closed(READER_S)
+            await inode.wait_closed(WRITER_S if is_source(inode.path or "") else READER_S, but=pid)
             if flags & (os.O_ACCMODE | os.O_TRUNC) == os.O_RDWR:
                 await self._show_newest(inode)
 
@@ -169,7 +169,7 @@ class Patience:
                 return
 
     async def _show_newest(self, inode: Inode) -> None:
-        """Let who reads to write in place begin from the newest version, once nobody needs the older one."""
+        """Let who opens a file begin from the newest version, once nobody needs the older one."""
         for _ in range(_ROUNDS):
             if inode.shown is None or inode.staging is not None:
                 return

@@ -13,7 +13,6 @@ from makfs.engine.handles import OpenFile, TrackedHandle
 from makfs.engine.inodes import Inode, Realm
 
 GIVEN_BYTES = 64 << 10  # a file no larger is given to the kernel when it is first opened
-READ_STILL_S = 0.05  # a reader is given so long to read what it opened
 _NOT_PLAIN = os.O_ACCMODE | os.O_TRUNC
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -45,10 +44,11 @@ def open_plain(core: Core, inode: Inode | None, flags: int, tid: int) -> Tracked
         return None
     handle = TrackedHandle(core, inode, flags, tid)
     handle.fd, handle.version = fd, file.version
-    file.believe(view.number, core.procs.group(tid), file.version)
+    pid = core.procs.group(tid)
+    file.believe(view.number, pid, file.version)
     view.stirred = True
     inode.opened()
-    inode.stand_still(READ_STILL_S)
+    handle.stand = inode.stand_still(pid)
     return handle
 
 
@@ -75,8 +75,8 @@ def close_plain(handles: dict[int, OpenFile], number: int) -> bool:
     del handles[number]
     handle.close_fd()
     inode.opens -= 1
+    if handle.stand is not None:
+        inode.sit_down(handle.stand)
     if not inode.opens:
-        if inode.still_until:
-            inode.let_go()
         inode.view.settle(inode)
     return True

@@ -204,6 +204,47 @@ def test_file_that_stood_still_is_shown_anew_once_it_is_closed(fs: FileSystem) -
     trio.run(story)
 
 
+@pytest.mark.parametrize("flags", [os.O_RDONLY, os.O_RDWR])
+def test_slow_reader_of_a_file_at_rest_reads_one_version_and_who_opens_it_meanwhile_waits_for_the_next(
+    fs: FileSystem, flags: int
+) -> None:
+    """A program that reads, is not given the processor for a while, and reads on to the end (I4, W4)."""
+    seen: list[bytes] = []
+
+    async def other() -> None:
+        handle = (await fs.open(find(fs, "b"), flags, ALICE)).handle
+        seen.append(fs.read(handle, 0, 4096))
+        await fs.release(handle)
+
+    async def story() -> None:
+        reader = (await fs.open(find(fs, "b"), os.O_RDONLY, BOB)).handle
+        begin = fs.read(reader, 0, 30)
+        await save(fs, NEW)
+        assert begin + fs.read(reader, 30, 4096) == OLD + b"\n"
+        assert fs.read(reader, len(OLD) + 1, 4096) == b""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(other)
+            await trio.testing.wait_all_tasks_blocked()
+            assert not seen
+            await fs.release(reader)
+        assert seen == [NEW]
+
+    trio.run(story)
+
+
+def test_who_has_read_and_closed_a_file_holds_nobody_up_though_another_keeps_it_open(fs: FileSystem) -> None:
+    async def story() -> None:
+        kept = await fs.open(find(fs, "b"), os.O_RDONLY, BOB)
+        inode = fs.inode(find(fs, "b"))
+        until = inode.still_until
+        await fs.release((await fs.open(find(fs, "b"), os.O_RDONLY, ALICE)).handle)
+        assert inode.still_until == until
+        await fs.release(kept.handle)
+        assert not inode.still_until
+
+    trio.run(story)
+
+
 def test_who_opens_to_patch_waits_for_another_process_of_its_view_that_patches_an_older_version(
     fs: FileSystem,
 ) -> None:
