@@ -5,11 +5,21 @@ from typing import TYPE_CHECKING
 import click
 
 from makfs.cli.common import complete_agent, found
+from makfs.cli.completing import one_of
 
 if TYPE_CHECKING:
     from makfs.cli.client import Client
     from makfs.wire.mailverbs import Events
 
+KINDS = (  # those of docs/events.md
+    "commit", "refusal", "undone", "restored", "published", "refreshed", "discarded",
+    "lock-granted", "lock-waiting", "lock-released", "lock-expired", "lock-refused", "lock-cancelled",
+    "deadlock", "message-sent", "message-acknowledged",
+    "shared", "unshared", "agent-added", "agent-removed", "mark-set", "mark-deleted",
+    "mounted", "unmounted", "gc",
+    "run-began", "run-ended", "run-frozen", "run-lost", "run-paused", "run-restarted", "run-restarting",
+    "run-resumed", "run-stopped", "run-taken-over", "run-view-back", "run-view-gone", "run-warned",
+)  # fmt: skip
 FOLLOW_S = 60.0  # one question waits so long for news
 EPILOG = """\b
 Examples:
@@ -35,6 +45,7 @@ Examples:
     "kinds",
     metavar="KIND",
     multiple=True,
+    shell_complete=one_of(lambda: [*KINDS]),
     help="Only these: a kind of docs/events.md, or its first word, as lock for lock-granted and the like.",
 )
 @click.option(
@@ -60,6 +71,7 @@ def events(
     from makfs.cli.times import moment_ns
     from makfs.wire.mailverbs import Events
 
+    _check_kinds(kinds)
     place = found(context)
     wanted = tuple(repo_path(path, place) for path in paths)
     at = since if since is not None and _is_position(since) else None
@@ -68,6 +80,18 @@ def events(
         at = "0"
     with Client(place.repo) as daemon:
         _tell(daemon, Events(at, since_ns, None, 0.0, True, agents, kinds, wanted), follow=follow)
+
+
+def _check_kinds(kinds: tuple[str, ...]) -> None:
+    """Raise UsageError for a kind that no event has: it would be waited for in vain."""
+    words = {kind.partition("-")[0] for kind in KINDS}
+    for kind in kinds:
+        if kind not in KINDS and kind not in words:
+            import difflib
+
+            near = difflib.get_close_matches(kind, [*KINDS, *sorted(words - {*KINDS})])
+            hint = f"Is it {' or '.join(near)}? " if near else ""
+            raise click.UsageError(f"No event is of the kind {kind!r}. {hint}docs/events.md lists the kinds.")
 
 
 def _is_position(text: str) -> bool:

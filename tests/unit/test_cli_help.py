@@ -153,6 +153,13 @@ def test_every_command_has_help_with_an_example_and_lists_have_json() -> None:
         (["unmount"], "makfs: No such command 'unmount'. Is it umount or mount? See 'makfs --help'.\n"),
         (["tag"], "makfs: No such command 'tag'. Is it mark? See 'makfs --help'.\n"),
         (
+            ["events", "-f", "--kind", "comit"],
+            (
+                "makfs: No event is of the kind 'comit'. Is it commit? docs/events.md lists the kinds. "
+                "See 'makfs events --help'.\n"
+            ),
+        ),
+        (
             ["logs", "x"],
             "makfs: Invalid value for 'NUMBER': 'x' is not a whole number. See 'makfs logs --help'.\n",
         ),

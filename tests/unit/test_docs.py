@@ -137,3 +137,16 @@ def test_readme_has_a_tour_with_files_and_commands(monkeypatch: pytest.MonkeyPat
     assert tour.files_of(text)
     for verb in ("mount", "log", "show", "nodes", "refusals", "status", "umount", "fsck"):
         assert any(each.startswith(f"makfs {verb}") for each in commands), verb
+
+
+def test_kinds_of_events_that_the_command_takes_are_those_of_the_page() -> None:
+    from makfs.cli.happenings import KINDS
+
+    rows = re.findall(r"^\| (`[^|]*) \|", (PROJECT / "docs/events.md").read_text(), re.MULTILINE)
+    listed = {kind for row in rows for kind in re.findall(r"`([a-z-]+)`", row)} - {
+        "at",
+        "time",
+        "kind",
+        "agent",
+    }
+    assert listed == set(KINDS)
