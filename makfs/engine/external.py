@@ -4,6 +4,7 @@ X1  An event is only a hint: what counts is the file's signature against the one
     write-through, which raises the same events, costs one lstat(2).
 X2  A watch is added to a new folder before it is read, so nothing made in it is missed.
 X3  When inotify has dropped events, everything is looked at and the kernel asked to look again.
+X4  What was changed between the start and the first watch on its folder is imported once all are watched.
 """
 
 import errno
@@ -83,7 +84,7 @@ class Watcher:
         """Watch until cancelled."""
         try:
             await trio.to_thread.run_sync(self._watch_tree, "")
-            await self._reconcile_all()
+            await self.catch_up()
             while True:
                 await trio.lowlevel.wait_readable(self._inotify.fd)
                 await self._take(self._read())
@@ -191,6 +192,56 @@ class Watcher:
             await turn.rest()
         await turn.end()
 
+    async def catch_up(self) -> None:
+        """Import what was changed before it was watched: before the start, or since (X4).
+
+        Cost: one lstat(2) for each path that is recorded, or that a view has looked up already.
+        """
+        await self._reconcile_all()
+        core, turn = self._core, _Turn(self._outbox)
+        paths = {*core.files, *(path for view in core.views.values() for path in view.by_path)}
+        for path in sorted(paths):
+            try:
+                st = core.backing.lstat(path)
+            except OSError:
+                continue
+            if st is not None and not self._is_recent(st):
+                await turn.rest()
+                continue
+            if core.store.revision(RepoPath(path)) is not None or (st is not None and not _is_dir(st)):
+                self._look(path, turn.effects, made=False)
+            core.note_content(turn.effects, path)
+            core.note_name(turn.effects, path, own=None, unless_known=st is not None)
+            if st is not None and _is_dir(st):
+                await self._catch_up_in(path, paths, turn)
+        await turn.end()
+
+    async def _catch_up_in(self, folder: str, known: set[str], turn: _Turn) -> None:
+        """Import what came into a folder that was changed, and below that."""
+        if folder and not self._watched(folder):
+            return
+        for name in self._listed(folder):
+            path = join(folder, name)
+            st = None if path in known else self._core.backing.lstat(path)
+            if st is None or not self._is_recent(st):
+                continue
+            if not _is_dir(st):
+                self._look(path, turn.effects, made=False)
+            self._core.note_name(turn.effects, path, own=None)
+            if _is_dir(st):
+                await self._catch_up_in(path, known, turn)
+            await turn.rest()
+
+    def _listed(self, folder: str) -> list[str]:
+        try:
+            return self._core.backing.names(folder)
+        except OSError:
+            return []  # gone, or not for us to read
+
+    def _is_recent(self, st: os.stat_result) -> bool:
+        """Tell whether it was changed since the start, but for its first tick: no view has looked by then."""
+        return st.st_ctime_ns > self._core.started_ns
+
     async def _reconcile_all(self) -> None:
         """Compare every recorded path with the repository: edits made while nobody served it."""
         turn = _Turn(self._outbox)
@@ -283,6 +334,10 @@ class Watcher:
             core.left(path)
         core.note_content(effects, path)
         core.note_name(effects, path, own=None, unless_known=state.kind is not FileKind.ABSENT)
+
+
+def _is_dir(st: os.stat_result) -> bool:
+    return stat.S_ISDIR(st.st_mode)
 
 
 __all__ = ["Watcher", "parent_of"]

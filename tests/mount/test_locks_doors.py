@@ -274,6 +274,10 @@ def test_door_lets_through_exactly_what_the_rules_allow(world: World, name: str,
     assert not wrong, "\n".join(f"{holding}: {said}" for holding, said in wrong.items())
 
 
+def _newest(world: World, path: str) -> Any:
+    return world.daemon.ask(Log(1, path=path))[0]
+
+
 def check_external(world: World, name: str, holding: Holding) -> str:
     """Change something in the repository's own directory while lea may hold something of it."""
     door, case = EXTERNAL[name], name_of(name, "external", holding)
@@ -285,12 +289,11 @@ def check_external(world: World, name: str, holding: Holding) -> str:
         world.daemon.ask(Claim("lea", held[1], (f"{case}/{held[0]}",), 0))
     try:
         step.act(places["repo"])
+        # Before a view looks: what it opens first is known by then, and in nobody's commit.
+        eventually(lambda: _newest(world, case)["agent"] == "external", f"{case}: a commit of external's")
         after = snapshot(places["repo"])
         for place, folder in places.items():
             eventually(lambda at=folder: snapshot(at) == after, f"{case} in {place}")  # type: ignore[misc]
-        newest: Any = world.daemon.ask(Log(1, path=case))
-        if newest[0]["agent"] != "external":
-            return f"commit {newest[0]} is not external's"
         state: Any = world.daemon.ask(Locks(f"{case}/"))
         holds = any(row["agent"] == "lea" for row in state["grants"])
         if held is not None and held[0] and not holds:

@@ -169,7 +169,7 @@ class Caches:
             if self.watcher is None:
                 self.watcher = Watcher(self.core, self.kernel.corridor, self.kernel.outbox)
                 self.watcher._watch_tree("")
-                await self.watcher._reconcile_all()
+                await self.watcher.catch_up()
             await self.watcher._take(self.watcher._read())
 
         trio.run(step)

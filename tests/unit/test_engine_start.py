@@ -1,0 +1,83 @@
+"""Edits in the repository between the start and the first watch on their folder: X4."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from makfs.ids import RepoPath
+from makfs.store.model import FileKind, LogQuery
+from tests.property.engine_kernel import Caches, Process
+
+CLOCK_REALTIME_COARSE = 5  # linux/time.h
+OLD, NEW = b"def f():\n    return 1\n", b"def f():\n    return 2\n"
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> Path:
+    repo = tmp_path / "repo"
+    (repo / "d/e").mkdir(parents=True)
+    for name in ("read.py", "written.py", "gone.py", "d/read.py", "d/e/quiet.py"):
+        (repo / name).write_bytes(OLD)
+    return repo
+
+
+def a_tick_later(then_ns: int) -> None:
+    """Return when what is changed has a later time: files' times are those of the kernel's last tick."""
+    while time.clock_gettime_ns(CLOCK_REALTIME_COARSE) <= then_ns:
+        pass
+
+
+def test_what_a_view_had_seen_before_it_was_watched_is_new_to_it(repo: Path) -> None:
+    caches = Caches(repo, ("alice", "bob"))
+    alice, bob = Process(caches, "alice", 0), Process(caches, "bob", 1)
+    bob.write("written.py", b"def f():\n    return 3\n")
+    for name in ("read.py", "written.py", "gone.py", "d/read.py", "d/e/quiet.py"):
+        alice.read(name)
+    for absent in ("d/made.py", "n", "top.txt"):
+        with pytest.raises(FileNotFoundError):
+            alice.stat(absent)
+
+    a_tick_later(caches.core.started_ns)
+    for name in ("read.py", "written.py", "d/read.py"):
+        (repo / name).write_bytes(NEW)
+    (repo / "gone.py").unlink()
+    (repo / "d/made.py").write_bytes(NEW)
+    (repo / "n").mkdir()
+    (repo / "n/in.py").write_bytes(NEW)
+    (repo / "top.txt").write_bytes(b"top\n")
+    caches.watch()
+
+    for name in ("read.py", "written.py", "d/read.py", "d/made.py", "n/in.py"):
+        assert alice.read(name) == NEW, name
+    assert alice.read("top.txt") == b"top\n"
+    assert alice.read("d/e/quiet.py") == OLD
+    with pytest.raises(FileNotFoundError):
+        alice.stat("gone.py")
+    log = caches.core.store.log(LogQuery(limit=50))
+    by_external = {str(path) for commit in log if commit.agent == "external" for path in commit.paths}
+    recorded = {"read.py", "written.py", "d/read.py", "d/made.py", "n/in.py", "top.txt"}
+    assert by_external - {"n"} == recorded  # gone.py was in no commit: there is nothing to remove
+    assert caches.findings() == []
+    caches.close()
+
+
+def test_what_views_do_before_anything_is_watched_is_nobody_elses(repo: Path) -> None:
+    caches = Caches(repo, ("alice", "bob"))
+    alice, bob = Process(caches, "alice", 0), Process(caches, "bob", 1)
+    alice.write("d/read.py", NEW)
+    alice.write("d/own.py", NEW)
+    alice.mkdir("m")
+    alice.unlink("gone.py")
+    alice.write("d/e/draft.py~", b"draft\n")
+    unfinished = bob.open("read.py", 1)
+    unfinished.write(0, NEW)
+    head = caches.core.store.head
+    caches.watch()
+    assert [commit for commit in caches.core.store.log(LogQuery(limit=9)) if commit.seq > head] == []
+    assert alice.read("d/e/draft.py~") == b"draft\n"
+    unfinished.close()
+    assert alice.read("read.py") == NEW
+    assert caches.core.store.revision(RepoPath("d/own.py")).kind is FileKind.FILE  # type: ignore[union-attr]
+    assert caches.findings() == []
+    caches.close()
