@@ -1,6 +1,7 @@
 """Whether a run may be started, and with what: its folders, limits and control groups."""
 
 import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -51,7 +52,7 @@ class Starting:
         other = next((each for each in running if each.agent == wish.agent), None)
         if other is not None and not wish.share:
             raise Busy(
-                f"{wish.agent} runs {other.number} already ({' '.join(other.command)[:60]}); "
+                f"{wish.agent} runs {other.number} already ({shlex.join(other.command)[:60]}); "
                 f"end it with 'makfs stop {other.number}', or use --share."
             )
         mount = mount_of(str(self._mountpoint), parse_mounts(Path("/proc/self/mountinfo").read_bytes()))

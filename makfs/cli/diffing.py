@@ -61,12 +61,7 @@ def diff(
         if span or as_json:
             raise click.UsageError("--run takes neither commits nor paths, and has no --json.", context)
         with Client(place.repo) as daemon:
-            lines = _of_run(daemon, number)
-            first = next(lines, None)
-            if first is None:
-                note(f"Run {number} changed nothing, or changed it back.")
-            else:
-                show(chain([first], lines), no_pager=no_pager)
+            _show(_of_run(daemon, number), f"Run {number} changed nothing, or changed it back.", no_pager)
         return
     old, new = ends(span)
     with Client(place.repo) as daemon:
@@ -77,7 +72,16 @@ def diff(
         if as_json:
             print_json(_whole(list(pages)))
         else:
-            show(_rendered(pages, by_node=by_node), no_pager=no_pager)
+            _show(_rendered(pages, by_node=by_node), "Nothing differs.", no_pager)
+
+
+def _show(lines: "Iterator[str | bytes]", nothing: str, no_pager: bool) -> None:
+    """Show lines, or note that there are none."""
+    first = next(lines, None)
+    if first is None:
+        note(nothing)
+    else:
+        show(chain([first], lines), no_pager=no_pager)
 
 
 def _of_run(daemon: "Client", number: int) -> "Iterator[str | bytes]":

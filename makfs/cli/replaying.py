@@ -114,5 +114,5 @@ def _locks(repo: str, as_json: bool) -> int:
     elif done.difference:
         click.echo(printable(done.difference), err=True)
     else:
-        click.echo(f"{some(done.calls, 'call')} answered as before, from {some(done.starts, 'start')} on")
+        click.echo(f"{some(done.calls, 'call')} answered as before, in {some(done.starts, 'mount')}")
     return EXIT_FAILURE if done.difference else 0

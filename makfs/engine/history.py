@@ -199,7 +199,9 @@ class History:
         except IsADirectoryError:
             raise NotFound(f"{path} is a folder; name a file in it.") from None
         except (FileNotFoundError, NotADirectoryError):
-            raise NotFound(f"There is no {path}, and no commit has ever changed it.") from None
+            raise NotFound(
+                f"There is no {path} in the repository, and no commit has ever changed it."
+            ) from None
         except OSError as error:
             raise NotFound(f"{path} cannot be read in the repository: {error.strerror}.") from error
 

@@ -29,6 +29,8 @@ from makfs.messages import (
 MAX_NAME = 100
 _ARTIFACT = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,98}[A-Za-z0-9_-])?", re.ASCII)
 
+_HOW_TO_SEND = " A message begins with 'To: NAME' and an empty line, or its file is named after the agent."
+
 
 class Mail:
     """The messages and artifacts of one mount."""
@@ -66,10 +68,8 @@ class Mail:
         for each in to:
             if each not in self._views and each != PERSON:
                 names = ", ".join([*sorted(self._views), PERSON, ALL])
-                raise BadMessage(
-                    f"There is no agent {each[:80]!a} to send to; there are {names}. A message begins with "
-                    "'To: NAME' and an empty line, or its file is named after the agent."
-                )
+                how = "" if sender == PERSON else _HOW_TO_SEND
+                raise BadMessage(f"There is no agent {each[:80]!r} to send to; there are {names}.{how}")
         return tuple(AgentId(each) for each in to)
 
     def send(self, sender: AgentId, outgoing: Outgoing, answer_by_ns: int = 0) -> Message:

@@ -122,7 +122,7 @@ def test_history_reads_as_it_is_written_down(story: Mounted) -> None:
         ("blame basket.py", "There is no basket.py at commit 10: commit 5 moved it to cart.py."),
         ("cat new.py@9", "There is no new.py at commit 9: commit 9 removed it."),
         ("cat cart.py@3", "There is no cart.py at commit 3 yet."),
-        ("cat nothing", "There is no nothing, and no commit has ever changed it."),
+        ("cat nothing", "There is no nothing in the repository, and no commit has ever changed it."),
         ("cat cart.py@99", "There is no commit 99; the newest is 10."),
         ("cat cart.py@v9", "There is no commit and no mark 'v9'; 'makfs mark --list' lists the marks."),
         ("cat ../x", "../x is not in the repository {repo}."),
@@ -154,6 +154,8 @@ def test_show_of_a_file_that_a_commit_made_or_removed_has_its_text(story: Mounte
 def test_two_commits_are_a_range_unless_there_is_such_a_file(story: Mounted) -> None:
     assert story.makfs("diff", "3", "4") == story.makfs("diff", "3..4") != ""
     assert complaint(story, "diff", "3", "99") == "There is no commit 99; the newest is 10."
+    nothing = run(story, "diff", "9..head", "no-such-file")
+    assert (nothing.stdout, nothing.stderr) == (b"", b"makfs: note: Nothing differs.\n")
     assert story.makfs("diff", "9", "notes.txt") == story.makfs("diff", "9..head", "notes.txt") != ""
 
 

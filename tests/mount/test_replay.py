@@ -124,13 +124,13 @@ def test_what_the_locks_decided_is_decided_again(mounted: Mounted) -> None:
     mounted.makfs("release", "bob", "--all")
     code, out, err = makfs(mounted, "replay", "--locks")
     assert (code, err) == (0, "")
-    assert "answered as before, from 1 start on" in out
+    assert "answered as before, in 1 mount" in out
     mounted.remount()
     mounted.makfs("release", "alice", "--all")
     mounted.stop()
     code, out, err = makfs(mounted, "replay", "--locks")
     assert (code, err) == (0, "")
-    assert "from 2 starts on" in out
+    assert "in 2 mounts" in out
     with sqlite3.connect(mounted.repo / ".makfs" / "store.db") as store:
         store.execute("UPDATE lock_event SET outcome = 'alice granted 00' WHERE number = 2")
     store.close()
