@@ -22,6 +22,7 @@ from makfs.engine.views import View
 
 log = logging.getLogger(__name__)
 READER_S = 0.05  # a commit waits so long for readers that are in the middle of a file
+_TURN_S = 0.002  # who looks at many files lets others run so often
 _ROUNDS = 20  # with readers that never pause, at last show the new version all the same
 
 
@@ -175,3 +176,24 @@ class Outbox:
         self._closed = True
         for thread in [self._inodes, *self._entries.values()]:
             thread.jobs.put(None)
+
+
+class Turn:
+    """A stretch of looking at many files, kept short: readers and writers wait for it."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+        self._until = time.monotonic() + _TURN_S
+        self.effects = Effects()
+
+    async def rest(self) -> None:
+        """Let others run if it is time; after this, shared state may be another (E3)."""
+        if time.monotonic() >= self._until:
+            await self.end()
+            self._until = time.monotonic() + _TURN_S
+
+    async def end(self) -> None:
+        """Tell the kernel what was found so far."""
+        effects, self.effects = self.effects, Effects()
+        await self._outbox.settle(effects)
+        await trio.lowlevel.checkpoint()

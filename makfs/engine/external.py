@@ -11,7 +11,6 @@ import errno
 import logging
 import os
 import stat
-import time
 from dataclasses import dataclass
 
 import trio
@@ -21,7 +20,7 @@ from makfs.engine.backing import STATE_DIR
 from makfs.engine.behind import UNKNOWN
 from makfs.engine.core import Core, join, parent_of
 from makfs.engine.corridor import Corridor
-from makfs.engine.effects import Effects, Outbox
+from makfs.engine.effects import Effects, Outbox, Turn
 from makfs.engine.inodes import Realm
 from makfs.engine.needs import needs_of_names
 from makfs.engine.procs import NOBODY
@@ -33,7 +32,6 @@ _MASK = (
     Mask.CLOSE_WRITE | Mask.MOVED_FROM | Mask.MOVED_TO | Mask.CREATE | Mask.DELETE | Mask.ATTRIB
     | Mask.ONLYDIR | Mask.DONT_FOLLOW
 )  # fmt: skip
-_TURN_S = 0.002  # an import of many files lets others run so often
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,27 +42,6 @@ class Hint:
     new_folder: bool = False
     made: bool = False  # not there before
     unfinished: bool = False  # somebody has just made the file and is going to write it
-
-
-class _Turn:
-    """A stretch of looking, kept short: readers and writers wait for it."""
-
-    def __init__(self, outbox: Outbox) -> None:
-        self._outbox = outbox
-        self._until = time.monotonic() + _TURN_S
-        self.effects = Effects()
-
-    async def rest(self) -> None:
-        """Let others run if it is time; after this, shared state may be another (E3)."""
-        if time.monotonic() >= self._until:
-            await self.end()
-            self._until = time.monotonic() + _TURN_S
-
-    async def end(self) -> None:
-        """Tell the kernel what was found so far."""
-        effects, self.effects = self.effects, Effects()
-        await self._outbox.settle(effects)
-        await trio.lowlevel.checkpoint()
 
 
 class Watcher:
@@ -148,13 +125,13 @@ class Watcher:
         if self._dropped:
             self._dropped = False
             await self._look_at_everything()
-        turn = _Turn(self._outbox)
+        turn = Turn(self._outbox)
         for hint in hints:
             await self._follow(hint, turn)
             await turn.rest()
         await turn.end()
 
-    async def _follow(self, hint: Hint, turn: _Turn) -> None:
+    async def _follow(self, hint: Hint, turn: Turn) -> None:
         path = hint.path
         if hint.unfinished and self._is_being_made(path):
             self._unfinished.add(path)
@@ -183,7 +160,7 @@ class Watcher:
         paths.update(core.files, *(view.by_path for view in core.views.values()))
         paths.update(path for path, _ in core.backing.walk("") if self._watched(path))
         paths.discard("")
-        turn = _Turn(self._outbox)
+        turn = Turn(self._outbox)
         for path in sorted(paths):
             if path in core.files or core.store.revision(RepoPath(path)) is not None:
                 self._look(path, turn.effects)
@@ -244,7 +221,7 @@ class Watcher:
 
     async def _reconcile_all(self) -> None:
         """Compare every recorded path with the repository: edits made while nobody served it."""
-        turn = _Turn(self._outbox)
+        turn = Turn(self._outbox)
         for revision in self._core.store.below(RepoPath("")):
             if revision.path not in self._core.files:
                 self._look(revision.path, turn.effects)

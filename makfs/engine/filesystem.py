@@ -242,8 +242,10 @@ class FileSystem(Looking):
         is_dir = found.inode.is_dir
         old, old_realm = self._child(folder, name, is_dir=is_dir)
         new, new_realm = self._child(target, new_name, is_dir=is_dir)
-        there = self.find(target, new_name)
         async with self._name_operation(folder.view):
+            if is_dir and old_realm is new_realm is Realm.TRACKED:
+                await self.moves.renames.ahead.look(old, self.outbox)
+            there = self.find(target, new_name)
             move = self.moves.begin(folder.view, old, old_realm, new, new_realm, flags, self._maker(caller))
             needs = self.moves.needs(move, is_dir, there)
 
@@ -256,6 +258,7 @@ class FileSystem(Looking):
                 await self.patience.carry_out(folder.view, carry_out, self.patience.short_wait_s)
             finally:
                 folder.view.use_shadow(old)
+                self.moves.renames.ahead.forget(old)
             if old_realm is Realm.GIT:
                 self.git_locks.gone(old)
 

@@ -12,6 +12,7 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Sequence
 
+from makfs.engine.ahead import Ahead
 from makfs.engine.backing import RENAME_EXCHANGE, STATE_DIR, renameat2
 from makfs.engine.core import Core
 from makfs.engine.corridor import Corridor
@@ -38,6 +39,7 @@ class Renames:
         self.core = core
         self.corridor = corridor
         self.names = names
+        self.ahead = Ahead(core, corridor)
 
     def rename(self, view: View, old: str, new: str, maker: Maker, effects: Effects) -> None:
         """Rename a path to a name that is free or whose file goes away (rename(2))."""
@@ -135,7 +137,7 @@ class Renames:
         pairs = [(path, new + path[len(old) :]) for path in tree]
         changes: list[FileChange] = []
         for pair in pairs:
-            changes += self._moved_changes(*pair, origin_of_target=pair[0] == old)
+            changes += self._moved_changes(*pair, tree[pair[0]], origin_of_target=pair[0] == old)
         slash = "/" if len(pairs) > 1 else ""
         commit = self.corridor.journal(
             view.agent, maker.writer, tuple(changes), f"rename {old}{slash} -> {new}{slash}"
@@ -149,30 +151,29 @@ class Renames:
         self._names_moved(view, [(old, new)], effects, folders=core.backing.is_dir(new))
         self._files_moved(pairs, commit.seq)
 
-    def _tree(self, top: str, effects: Effects) -> list[str]:
-        """Return the tracked paths at and below `top`, each file compared with what we know of it."""
+    def _tree(self, top: str, effects: Effects) -> dict[str, int]:
+        """Return the tracked paths at and below `top` with their modes, each file compared with ours."""
         core = self.core
         found = [(top, os.lstat(core.backing.at(top)))]
         if stat.S_ISDIR(found[0][1].st_mode):  # a link to a folder is not walked into
             found += core.backing.walk(top)
-        paths: list[str] = []
+        paths: dict[str, int] = {}
         for path, st in found:
             is_dir = stat.S_ISDIR(st.st_mode)
             if path != top and core.classifier.realm(path, is_dir=is_dir) in (Realm.GIT, Realm.SCRATCH):
                 continue
-            paths.append(path)
+            paths[path] = st.st_mode
             if stat.S_ISREG(st.st_mode):
                 self.corridor.refresh(core.file(path), effects)
         return paths
 
-    def _moved_changes(self, old: str, new: str, *, origin_of_target: bool) -> list[FileChange]:
-        core = self.core
-        state = state_with_nodes(core, old)
+    def _moved_changes(self, old: str, new: str, mode: int, *, origin_of_target: bool) -> list[FileChange]:
+        seen = self.ahead.of(old, mode)
         return [
-            FileChange(RepoPath(old), FileState(FileKind.ABSENT), origin=core.origin(old)),
+            FileChange(RepoPath(old), FileState(FileKind.ABSENT), origin=seen.origin),
             FileChange(
-                RepoPath(new), state, moved_from=RepoPath(old),
-                origin=core.origin(new) if origin_of_target else None,
+                RepoPath(new), seen.state, moved_from=RepoPath(old),
+                origin=self.core.origin(new) if origin_of_target else None,
             ),
         ]  # fmt: skip
 

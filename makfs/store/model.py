@@ -65,6 +65,15 @@ class FileState:
     content_hash: bytes = b""  # blake2b, 16 bytes, of the whole content; b"" unless FILE
     size_bytes: int = 0
     kept: bool = True
+    packed: "Packed | None" = field(default=None, compare=False, repr=False)  # see `Store.prepare`
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """The nodes of a state as they are written, their texts being in the store."""
+
+    nodes: bytes
+    cuts: int  # how often texts had been removed from the store then: after the next time it does not count
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from makfs.store.model import (
     CommitDetail,
     CommitDraft,
     Effect,
+    FileState,
     LogQuery,
     Mark,
     NodeEdit,
@@ -100,7 +101,16 @@ class Store(Protocol):
     def commit(self, draft: CommitDraft) -> tuple[Commit, tuple[Effect, ...]]:
         """Append one commit in one transaction; it survives kill -9 on return, not power loss.
 
+        The commit of many files is quicker if their states were prepared.
+
         Raises StoreFull when the disk is full (nothing was written), StoreError otherwise.
+        """
+        ...
+
+    def prepare(self, states: Sequence[FileState]) -> Sequence[FileState]:
+        """Write the texts of states that a commit is going to bring; return them as it shall bring them.
+
+        Texts that no commit brings after all are removed by the next collection. Raises as `commit` does.
         """
         ...
 

@@ -31,6 +31,7 @@ from makfs.store.model import (
     CommitDetail,
     CommitDraft,
     Effect,
+    FileState,
     LogQuery,
     NodeText,
     Problem,
@@ -134,6 +135,12 @@ class SqliteStore(Beside):
         """Append one commit in one transaction; see `Store.commit`."""
         with self._transaction() as batch:
             return batch.commit(draft)
+
+    @translated
+    def prepare(self, states: Sequence[FileState]) -> Sequence[FileState]:
+        """Write texts beforehand; see `Store.prepare`."""
+        with self._transaction() as batch:
+            return [batch.prepare(state) for state in states]
 
     @translated
     def sync(self) -> None:
@@ -336,6 +343,7 @@ class SqliteStore(Beside):
             for step in collection.steps():
                 if collection.removed_texts:
                     self._memory.texts.clear()  # a text removed has no number any more
+                    self._memory.cuts += 1
                 yield step
         except (sqlite3.Error, OSError, ValueError) as error:
             raise store_error(self.file, error) from error

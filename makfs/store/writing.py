@@ -6,7 +6,7 @@ J1-J5 are asserted here where that costs little; checking.py checks them whole.
 
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from makfs.ids import NodeUid, RepoPath, Seq
 from makfs.store.keys import split_path, words_key
@@ -21,6 +21,7 @@ from makfs.store.model import (
     FileState,
     FileUid,
     NodeEdit,
+    Packed,
     Revision,
     hash_of,
 )
@@ -34,6 +35,11 @@ _PATH_MEMORY = 4_096
 _TEXT_OVERHEAD_BYTES = 100  # of an entry in the memory, beside the text
 
 _ABSENT = FileState(FileKind.ABSENT)
+_INSERT_REVISION = (
+    "INSERT INTO revision (path, seq, place, file, kind, mode, content_hash, size_bytes, target,"
+    " nodes, moved_from, merged) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_INSERT_EFFECT = "INSERT INTO effect (id, seq, path, before_hash) VALUES (?, ?, ?, ?)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +68,7 @@ class Memory:
         self.marks = marks
         self.texts: Recent[bytes, int] = Recent(_TEXT_MEMORY_BYTES)  # text -> id
         self.paths: Recent[RepoPath, Known] = Recent(_PATH_MEMORY)
+        self.cuts = 0  # how often texts were removed
 
     def adopt(self, batch: "Batch") -> None:
         """Take over what a committed transaction found out."""
@@ -97,6 +104,8 @@ class Batch:
     file: int
     new_texts: dict[bytes, int] = field(default_factory=dict)
     new_paths: dict[RepoPath, Known] = field(default_factory=dict)
+    _revisions: list[tuple[object, ...]] = field(default_factory=list)  # rows to be written
+    _effects: list[tuple[object, ...]] = field(default_factory=list)
 
     @classmethod
     def begin(cls, connection: sqlite3.Connection, memory: Memory, large_bytes: int) -> "Batch":
@@ -171,6 +180,7 @@ class Batch:
         for place, change in enumerate(draft.changes):
             file = self._file_of(change, before)
             self._revision(change.path, seq, place, file, change.after, change)
+        self.connection.executemany(_INSERT_REVISION, self._revisions)
         edits = [edit for change in draft.changes for edit in change.edits]
         self.node = max(self.node, max((edit.uid for edit in edits), default=0))
         self._journal_row(draft, seq, len(edits))
@@ -178,6 +188,7 @@ class Batch:
         effects = tuple(
             self._effect(seq, before[change.path]) for change in draft.changes if change.write_through
         )
+        self.connection.executemany(_INSERT_EFFECT, self._effects)
         addresses = tuple(edit.address for edit in edits[:ADDRESSES_IN_COMMIT])
         who = (draft.agent, draft.time_ns, draft.program, draft.pid, draft.note)
         return Commit(seq, *who, paths, addresses, len(edits), draft.task), effects
@@ -217,10 +228,7 @@ class Batch:
     def _effect(self, seq: Seq, was: Revision) -> Effect:
         """Write down that the backing directory is owed the path's new state (J5)."""
         self.effect += 1
-        self.connection.execute(
-            "INSERT INTO effect (id, seq, path, before_hash) VALUES (?, ?, ?, ?)",
-            (self.effect, seq, self.new_paths[was.path].path_id, was.content_hash),
-        )
+        self._effects.append((self.effect, seq, self.new_paths[was.path].path_id, was.content_hash))
         return Effect(self.effect, seq, was.path, was.content_hash)
 
     def _file_of(self, change: FileChange, before: dict[RepoPath, Revision]) -> FileUid:
@@ -257,9 +265,7 @@ class Batch:
             path, seq, file, state.kind, state.mode, state.content_hash, state.size_bytes, state.target, kept
         )
         moved_from = change.moved_from if change else None
-        self.connection.execute(
-            "INSERT INTO revision (path, seq, place, file, kind, mode, content_hash, size_bytes, target,"
-            " nodes, moved_from, merged) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        self._revisions.append(
             (
                 path_id,
                 seq,
@@ -273,13 +279,20 @@ class Batch:
                 nodes,
                 None if moved_from is None else self.known(moved_from).path_id,
                 change is not None and change.merged,
-            ),
+            )
         )
         self.new_paths[path] = Known(path_id, revision)
         return revision
 
+    def prepare(self, state: FileState) -> FileState:
+        """Return a state with its packed node list, the texts of which are stored now."""
+        nodes = self._node_list(state)
+        return state if nodes is None else replace(state, packed=Packed(nodes, self.memory.cuts))
+
     def _node_list(self, state: FileState) -> bytes | None:
         """Return a file's packed node list, None where there is none or it is too large to keep."""
+        if state.packed is not None and state.packed.cuts == self.memory.cuts:
+            return state.packed.nodes
         if state.kind is not FileKind.FILE:
             assert not state.nodes, "J4: only a file has nodes"
             assert not state.content_hash, "J4: only a file has content"

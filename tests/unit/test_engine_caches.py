@@ -36,8 +36,8 @@ def test_patch_leaves_no_older_page_in_its_view_though_the_kernel_drops_none(cac
 def test_page_that_a_reader_filled_while_the_patch_was_on_its_way_does_not_stay(caches: Caches) -> None:
     """Any kernel drops pages before it sends the write; what is read until that arrives is the old text."""
     reader, writer = Process(caches, "alice", 1), Process(caches, "alice", 2)
-    file = writer.open("a.py", os.O_WRONLY)
     reading = reader.open("a.py")
+    file = writer.open("a.py", os.O_WRONLY)
     assert reading.read() == TEXT
     filled = dict(caches.pages)
     assert filled

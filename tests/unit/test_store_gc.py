@@ -243,3 +243,17 @@ def test_a_collection_that_is_killed_leaves_a_sound_store_and_can_be_done_again(
     list(past.store.collect(Seq(750)))
     past.check(known)
     assert not past.dead_texts()
+
+
+def test_prepared_text_that_is_collected_before_its_commit_is_written_again(past: Past) -> None:
+    before = past.store.head
+    kept, swept = past.store.prepare([file_state([b"kept"]), file_state([b"swept"])])
+    assert past.store.head == before, "nothing is committed yet"
+    past.store.commit(CommitDraft(ALICE, 1, "vim", 1, (change("k.py", kept, origin=ABSENT),)))
+    for _step in past.store.collect(Seq(0)):
+        pass
+    assert not past.dead_texts(), "it was collected"
+    past.store.commit(CommitDraft(ALICE, 1, "vim", 1, (change("s.py", swept, origin=ABSENT),)))
+    assert not past.store.check(), "G2"
+    for path, text in (("k.py", b"kept"), ("s.py", b"swept")):
+        assert [node.text for node in past.store.nodes(RepoPath(path))] == [text]
