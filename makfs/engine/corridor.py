@@ -30,13 +30,14 @@ from makfs.engine.merging import hopeless, infer_base, merge
 from makfs.engine.needs import needs_of_attributes
 from makfs.engine.nodes import Revised, revise
 from makfs.engine.procs import NOBODY
-from makfs.engine.reformat import without_reformatting
+from makfs.engine.reformat import lease_less, without_reformatting
 from makfs.engine.refusing import refuse
 from makfs.engine.through import Through
 from makfs.engine.views import View
 from makfs.errors import Denied, NotFound, NotKept, Refused
 from makfs.ids import EXTERNAL, RepoPath, Seq
 from makfs.merge import Conflict, ConflictItem
+from makfs.settings import OnWrite
 from makfs.store.model import Commit, FileChange, FileKind, FileState
 from makfs.syntax import is_source
 
@@ -152,8 +153,11 @@ class Corridor:
         A formatter's change to a node that another agent holds is left out, and its agent told.
         """
         gate = self.core.gate
+        needs = gate.needs(edit, revised.changes)
+        if self.core.policy(edit.view, edit.path) is OnWrite.LEASE:
+            needs = lease_less(edit.path, revised.changes, needs)
         try:
-            gate.write(edit.view, edit.path, gate.needs(edit, revised.changes))
+            gate.write(edit.view, edit.path, needs)
         except NotAdmitted as lacking:
             kept = without_reformatting(self.core, file, head, revised, lacking.addresses)
             if kept is None:

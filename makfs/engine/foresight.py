@@ -14,13 +14,12 @@ from makfs.engine.files import File
 from makfs.engine.held import Needs
 from makfs.engine.needs import needs_of_changes
 from makfs.engine.nodes import head_source
-from makfs.engine.reformat import is_layout
+from makfs.engine.reformat import LAYOUT, is_layout
 from makfs.ids import NodeUid
 from makfs.syntax import identify, is_source
 from makfs.syntax.node import Node, NodeChange, Op
 
 _CONTEXT_BYTES = (200, 40, 1)  # of lines by which a place in the base is known
-_LAYOUT = b" \t\r\n\f\\\"'(),;"
 
 
 def certain_needs(core: Core, file: File, base: bytes, written: bytes) -> Needs:
@@ -89,7 +88,7 @@ def _may_be_layout(was: Node, node: Node, is_last: bool) -> bool:
 
     What differs in more than quotes, commas, parentheses and spaces is told at once.
     """
-    old, new = (each.core.translate(None, _LAYOUT).lower() for each in (was, node))
+    old, new = (each.core.translate(None, LAYOUT).lower() for each in (was, node))
     if is_last:
         return was.qualname == node.qualname and old.startswith(new)
     return old == new and is_layout(NodeChange(Op.EDIT, was, node))

@@ -1,9 +1,11 @@
 """A formatter at work on a file in which another agent holds nodes: its layout of those is left out."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 from makfs.engine.core import Core
 from makfs.engine.files import File
+from makfs.engine.held import Needs
 from makfs.engine.needs import needs_of_changes
 from makfs.engine.nodes import Revised, revise
 from makfs.ids import Address
@@ -11,6 +13,7 @@ from makfs.syntax.meaning import same_meaning
 from makfs.syntax.node import Node, NodeChange, Op
 
 _ENDS = (b"\n", b"\r")
+LAYOUT = b" \t\r\n\f\\\"'(),;"  # what formatters add and take away
 
 
 def without_reformatting(
@@ -37,6 +40,29 @@ def without_reformatting(
         _put_back(back[node.uid], node) if node.uid in back else node.text for node in revised.source.nodes
     ]
     return revise(core, file, head, b"".join(texts))
+
+
+def lease_less(path: str, changes: Sequence[NodeChange] | None, needs: Needs) -> Needs:
+    """Return what a write needs, nodes of which the layout alone changes being locked for the commit alone.
+
+    Who formats a file does not work at all that is in it. Cost: parses what only its layout may tell apart.
+    """
+    light: set[Address] = set()
+    for change in changes or ():
+        if _looks_like_layout(change) and is_layout(change):
+            light.update(needs_of_changes(path, (change,)).writes)
+    if not light:
+        return needs
+    writes = tuple(address for address in needs.writes if address not in light)
+    return replace(needs, writes=writes, joins=(*needs.joins, *sorted(light)))
+
+
+def _looks_like_layout(change: NodeChange) -> bool:
+    before, after = change.before, change.after
+    if before is None or after is None:
+        return False
+    old, new = (each.core.translate(None, LAYOUT).lower() for each in (before, after))
+    return old == new
 
 
 def is_layout(change: NodeChange) -> bool:
