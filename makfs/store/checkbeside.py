@@ -45,7 +45,7 @@ def messages(connection: sqlite3.Connection) -> Iterator[Problem]:
         where = f"message {number}"
         if number > newest:
             yield Problem("K2", where, f"The newest id on record is {newest}: it could be given out again.")
-        if time_ns < last_ns or time_ns > newest_ns:
+        if time_ns < last_ns or time_ns > newest_ns > 0:
             yield Problem("K2", where, "Its time is before that of an older message, or after the newest.")
         if re >= number:
             yield Problem("K2", where, f"It answers message {re}, which came later.")
@@ -60,11 +60,11 @@ def messages(connection: sqlite3.Connection) -> Iterator[Problem]:
 
 
 def _newest(connection: sqlite3.Connection) -> tuple[int, int]:
-    """Return the newest id and time given out; -1: that is not on record."""
+    """Return the newest id and time given out, 0 if none is on record; -1: it cannot be read."""
     row = connection.execute("SELECT value FROM meta WHERE key = ?", (MESSAGE_KEY,)).fetchone()
-    number, _, time_ns = ("0 0" if row is None else str(row[0])).partition(" ")
+    number, _, time_ns = ("0" if row is None else str(row[0])).partition(" ")
     try:
-        return int(number), int(time_ns)
+        return int(number), int(time_ns or 0)
     except ValueError:
         return -1, -1
 

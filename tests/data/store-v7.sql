@@ -13,7 +13,7 @@ CREATE TABLE artifact (
             bytes BLOB NOT NULL,
             PRIMARY KEY (name, version)
         ) STRICT;
-INSERT INTO "artifact" VALUES('notes',1,'alice',1700000000000000000,X'00000000000000000000000000000000',3,X'616263');
+INSERT INTO "artifact" VALUES('notes',1,'alice',1700000000000000000,X'CF4AB791C62B8D2B2109C90275287816',3,X'616263');
 CREATE TABLE delivery (
             message INTEGER NOT NULL REFERENCES message,
             agent TEXT NOT NULL,
