@@ -175,7 +175,7 @@ class Watcher:
         Cost: one lstat(2) for each path that is recorded, or that a view has looked up already.
         """
         await self._reconcile_all()
-        core, turn = self._core, _Turn(self._outbox)
+        core, turn = self._core, Turn(self._outbox)
         paths = {*core.files, *(path for view in core.views.values() for path in view.by_path)}
         for path in sorted(paths):
             try:
@@ -193,7 +193,7 @@ class Watcher:
                 await self._catch_up_in(path, paths, turn)
         await turn.end()
 
-    async def _catch_up_in(self, folder: str, known: set[str], turn: _Turn) -> None:
+    async def _catch_up_in(self, folder: str, known: set[str], turn: Turn) -> None:
         """Import what came into a folder that was changed, and below that."""
         if folder and not self._watched(folder):
             return
