@@ -254,7 +254,8 @@ def leased(
     held = {row["address"] for row in state["grants"] if row["agent"] == agent}
     due = {f"{case}/{each}" for each in own}
     if policy == "lease":
-        due = {f"{case}/{each}" for step in door.steps[: wanted.done] for each in step.writes}
+        wrote = [step for step in door.steps[: wanted.done] if not step.dropped]  # layout holds nothing
+        due = {f"{case}/{each}" for step in wrote for each in step.writes}
     if state["waiters"]:
         return f"{state['waiters']} wait"
     return "" if held == due else f"{agent} holds {held}, not {due}"
