@@ -53,7 +53,8 @@ ABOUT = {
     ),
     "speed": (
         "CPU time of the client and the daemon together; every factor is to the native directory in the "
-        "same run. Times are of this machine."
+        "same run. On one processor: client and daemon share one, so that no request and no answer has to "
+        "wake another, which is dear on a virtual machine. Times are of this machine."
     ),
 }
 
