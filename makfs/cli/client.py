@@ -1,5 +1,6 @@
 """One connection to a repository's makfsd: ask a verb, get its value. Blocking, standard library only."""
 
+import contextlib
 import os
 import socket
 import struct
@@ -61,7 +62,8 @@ class Client:
         self._last_id += 1
         self._socket.settimeout(timeout_s)
         try:
-            self._socket.sendall(encode(Request(self._last_id, verb.verb, to_json(verb))))
+            with contextlib.suppress(BrokenPipeError):  # hung up on: why may have been said before
+                self._socket.sendall(encode(Request(self._last_id, verb.verb, to_json(verb))))
             while True:
                 match self._receive():
                     case Reply(_, data):
