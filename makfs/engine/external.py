@@ -199,7 +199,10 @@ class Watcher:
             return
         for name in self._listed(folder):
             path = join(folder, name)
-            st = None if path in known else self._core.backing.lstat(path)
+            try:
+                st = None if path in known else self._core.backing.lstat(path)
+            except OSError:
+                continue
             if st is None or not self._is_recent(st):
                 continue
             if not _is_dir(st):

@@ -54,7 +54,7 @@ class Opening:
     def count_off(handle: TrackedHandle) -> None:
         """Note that a handle is closed."""
         handle.inode.opens -= 1
-        if handle.patches:
+        if handle.patcher in handle.inode.patchers:  # its inode may be another by now
             handle.inode.patchers.remove(handle.patcher)
 
     @staticmethod
