@@ -204,12 +204,14 @@ class Moves:
                 os.close(handle.fd)
                 tracked = self.handles[number] = TrackedHandle(self.core, inode, handle.flags, handle.tid)
                 tracked.cached = True  # as it was opened; a handler of a cached write must not wait
+                self.data.opening.take_over(tracked)
 
     def _reopen_real(self, inode: Inode, target: str) -> None:
         """Let those who have a tracked file open go on with the private file it became."""
         for number, handle in self.handles.items():
             if handle.inode is inode and isinstance(handle, TrackedHandle) and not handle.frozen:
                 handle.close_fd()
+                self.data.opening.hand_over(handle)
                 self.handles[number] = self.real.reopened(inode, target, handle.flags, handle.tid)
 
     @staticmethod

@@ -44,17 +44,29 @@ class Opening:
 
     def count(self, handle: TrackedHandle) -> None:
         """Note that the file is open."""
-        inode = handle.inode
-        inode.opened()
-        if handle.patches:
-            handle.patcher = self.core.procs.group(handle.tid)
-            inode.patchers.append(handle.patcher)
+        handle.inode.opened()
+        self.take_over(handle)
 
-    @staticmethod
-    def count_off(handle: TrackedHandle) -> None:
+    def count_off(self, handle: TrackedHandle) -> None:
         """Note that a handle is closed."""
         handle.inode.opens -= 1
-        if handle.patcher in handle.inode.patchers:  # its inode may be another by now
+        self._patch_no_more(handle)
+
+    def take_over(self, handle: TrackedHandle) -> None:
+        """Note that a file which is counted as open already is open by this handle."""
+        if handle.patches:
+            handle.patcher = self.core.procs.group(handle.tid)
+            handle.inode.patchers.append(handle.patcher)
+
+    def hand_over(self, handle: TrackedHandle) -> None:
+        """Note that a file which stays open is not by this handle any more."""
+        self._patch_no_more(handle)
+        if handle.stand is not None:
+            handle.inode.sit_down(handle.stand)
+
+    @staticmethod
+    def _patch_no_more(handle: TrackedHandle) -> None:
+        if handle.patches:
             handle.inode.patchers.remove(handle.patcher)
 
     @staticmethod

@@ -104,3 +104,32 @@ def test_mapped_stores_that_come_through_another_handle_are_committed_by_who_map
     mapped.close()
     assert seen(caches) == HALF + REST
     idle.close()
+
+
+@pytest.mark.parametrize("flags", [os.O_WRONLY, os.O_RDWR])
+def test_file_that_becomes_tracked_while_it_is_open_is_one_of_those_that_are_patched_until_it_is_closed(
+    caches: Caches, flags: int
+) -> None:
+    writer, reader = Process(caches, "alice", 1), Process(caches, "alice", 2)
+    file = writer.open("a.py~", flags | os.O_CREAT | os.O_EXCL)
+    file.write(0, HALF + REST)
+    writer.rename("a.py~", "a.py")
+    inode = caches.core.table.by_ino[file.ino]
+    assert inode.patchers == [caches.core.procs.group(writer.caller.tid)]
+    file.close()
+    assert inode.patchers == []
+    assert inode.opens == 0
+    assert reader.read("a.py") == seen(caches) == HALF + REST
+
+
+@pytest.mark.parametrize("flags", [os.O_WRONLY, os.O_RDWR, os.O_RDONLY])
+def test_file_that_becomes_private_while_it_is_open_is_patched_and_read_by_nobody_any_more(
+    caches: Caches, flags: int
+) -> None:
+    process = Process(caches, "alice", 1)
+    file = process.open("a.py", flags)
+    process.rename("a.py", "a.py~")
+    inode = caches.core.table.by_ino[file.ino]
+    assert (inode.patchers, inode.stands) == ([], [])
+    file.close()
+    assert inode.opens == 0
