@@ -174,9 +174,10 @@ class Watcher:
 
         Cost: one lstat(2) for each path that is recorded, or that a view has looked up already.
         """
-        await self._reconcile_all()
-        core, turn = self._core, Turn(self._outbox)
+        core = self._core
         paths = {*core.files, *(path for view in core.views.values() for path in view.by_path)}
+        await self._reconcile_all()  # knows all that is recorded from here on; looks at nothing known before
+        turn = Turn(self._outbox)
         for path in sorted(paths):
             try:
                 st = core.backing.lstat(path)
