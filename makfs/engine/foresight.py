@@ -14,7 +14,7 @@ from makfs.engine.files import File
 from makfs.engine.held import Needs
 from makfs.engine.needs import needs_of_changes
 from makfs.engine.nodes import head_source
-from makfs.engine.reformat import LAYOUT, is_layout
+from makfs.engine.reformat import is_layout, without_layout
 from makfs.ids import NodeUid
 from makfs.syntax import identify, is_source
 from makfs.syntax.node import Node, NodeChange, Op
@@ -88,7 +88,7 @@ def _may_be_layout(was: Node, node: Node, is_last: bool) -> bool:
 
     What differs in more than quotes, commas, parentheses and spaces is told at once.
     """
-    old, new = (each.core.translate(None, LAYOUT).lower() for each in (was, node))
+    old, new = without_layout(was), without_layout(node)
     if is_last:
         return was.qualname == node.qualname and old.startswith(new)
     return old == new and is_layout(NodeChange(Op.EDIT, was, node))

@@ -13,7 +13,7 @@ from makfs.syntax.meaning import same_meaning
 from makfs.syntax.node import Node, NodeChange, Op
 
 _ENDS = (b"\n", b"\r")
-LAYOUT = b" \t\r\n\f\\\"'(),;"  # what formatters add and take away
+_LAYOUT = b" \t\r\n\f\\\"'(),;"  # what formatters add and take away
 
 
 def without_reformatting(
@@ -61,8 +61,12 @@ def _looks_like_layout(change: NodeChange) -> bool:
     before, after = change.before, change.after
     if before is None or after is None:
         return False
-    old, new = (each.core.translate(None, LAYOUT).lower() for each in (before, after))
-    return old == new
+    return without_layout(before) == without_layout(after)
+
+
+def without_layout(node: Node) -> bytes:
+    """Return what formatters leave of a node's text, but for what they change in strings and numbers."""
+    return node.core.translate(None, _LAYOUT).lower()
 
 
 def is_layout(change: NodeChange) -> bool:
