@@ -88,11 +88,16 @@ class Agents:
                 if core.realm_at(view, path, is_dir=False) is Realm.SHADOW:
                     view.shadows[path] = now
 
-    def remove(self, name: str, *, force: bool = False) -> View:
-        """Remove an idle view; its private files stay for the next of that name. Raises ENOENT, Busy."""
+    def view(self, name: str) -> View:
+        """Return the view of an agent. Raises NotFound."""
         view = self.by_name.get(name)
         if view is None:
             raise NotFound(f"There is no agent {name}; 'makfs agent ls' lists them.")
+        return view
+
+    def remove(self, name: str, *, force: bool = False) -> View:
+        """Remove an idle view; its private files stay for the next of that name. Raises ENOENT, Busy."""
+        view = self.view(name)
         busy = [
             inode.path or "?" for inode in view.by_path.values() if inode.opens or inode.staging is not None
         ]

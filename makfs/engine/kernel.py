@@ -345,10 +345,7 @@ class Kernel:
 
     def why(self, agent: str) -> str:
         """Return what an agent was told last."""
-        view = self.agents.by_name.get(agent)
-        if view is None:
-            raise NotFound(f"There is no agent {agent}; 'makfs agent ls' lists them.")
-        return view.told
+        return self.agents.view(agent).told
 
     async def apply_refusal(self, number: int) -> Applied:
         """Try a refused write again."""

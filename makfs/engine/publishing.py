@@ -33,7 +33,7 @@ from makfs.engine.procs import Writer
 from makfs.engine.standing import PUBLISHED, Move, Put, Stands
 from makfs.engine.together import Thing, Together, past_thing
 from makfs.engine.views import Stand, View
-from makfs.errors import Busy, NotFound
+from makfs.errors import Busy
 from makfs.ids import RepoPath, Seq
 from makfs.store.happened import MOST_NAMED
 from makfs.store.model import FileKind, LogQuery
@@ -119,9 +119,7 @@ class Publishing:
     # ---- what they share
 
     def _view(self, agent: str) -> tuple[View, Stand]:
-        view = self._fs.agents.by_name.get(agent)
-        if view is None:
-            raise NotFound(f"There is no agent {agent}; 'makfs agent ls' lists them.")
+        view = self._fs.agents.view(agent)
         if view.stand is None:
             raise Busy(f"The view of {agent} is live: what it writes is published at once.")
         if view.stand.frozen:

@@ -80,12 +80,7 @@ class Revert:
         return tuple(found)
 
     def _view(self, by: str | None) -> View:
-        if by is None:
-            return self._person
-        view = self._fs.agents.by_name.get(by)
-        if view is None:
-            raise NotFound(f"There is no agent {by}; 'makfs agent ls' lists them.")
-        return view
+        return self._person if by is None else self._fs.agents.view(by)
 
     async def _commit(
         self, plan: Callable[[Callable[[str], Thing]], Sequence[Want]], note: str, by: str | None
