@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from makfs.cli.common import found, json_option, print_json, print_lines
-from makfs.cli.completing import complete_run
+from makfs.cli.runargs import run_number
 
 if TYPE_CHECKING:
     from makfs.cli.client import Client
@@ -20,7 +20,7 @@ CHUNK_BYTES = 1 << 20
     epilog="\b\nExamples:\n  makfs artifacts 3\n  makfs artifacts 3 diff.txt\n  makfs artifacts 3 --copy out",
     short_help="List the files a run left, or copy them",
 )
-@click.argument("number", type=click.IntRange(1), shell_complete=complete_run)
+@run_number
 @click.argument("names", metavar="[NAME]...", nargs=-1)
 @click.option("--copy", "target", metavar="DIR", type=click.Path(file_okay=False), help="Copy them into DIR.")
 @json_option

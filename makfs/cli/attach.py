@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from makfs.cli.common import found, note
-from makfs.cli.completing import complete_run
+from makfs.cli.runargs import run_number
 from makfs.wire.attaching import END, ERR, EXIT, IN, OUT, SIGNAL, SIZE, Parts, pack
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ END_S = 5.0  # for makfsd to hear of the end of a run
     epilog="\b\nExamples:\n  makfs attach 3\n  makfs attach --detach-keys ctrl-x 3",
     short_help="See what a run writes, type to it",
 )
-@click.argument("number", type=click.IntRange(1), shell_complete=complete_run)
+@run_number
 @click.option("--no-stdin", is_flag=True, help="Only look on.")
 @click.option(
     "--detach-keys", "keys", metavar="KEYS", default="ctrl-p,ctrl-q", show_default=True,

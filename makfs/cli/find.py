@@ -75,7 +75,7 @@ def repo_path(argument: str, found: Found, mounts: tuple[Mount, ...] | None = No
     It may be a path in a view, a path in the repository's directory, or, from anywhere else, a path
     relative to the repository's root. Raises BadName for one that lies outside.
     """
-    whole = os.path.normpath(os.path.join(found.start, argument) if found.named else absolute(argument))
+    whole = _whole(argument, found)
     parent = os.path.realpath(os.path.dirname(whole))
     real = os.path.join(parent, os.path.basename(whole)) if os.path.basename(whole) else parent
     mount = mount_of(real, read_mounts() if mounts is None else mounts)
@@ -88,9 +88,14 @@ def repo_path(argument: str, found: Found, mounts: tuple[Mount, ...] | None = No
     return os.path.normpath(argument).strip("/")
 
 
+def _whole(argument: str, found: Found) -> str:
+    """Return an argument as a path from the root: from what -C names, else from the current directory."""
+    return os.path.normpath(os.path.join(found.start, argument) if found.named else absolute(argument))
+
+
 def past_of(argument: str, found: Found, mounts: tuple[Mount, ...] | None = None) -> str:
     """Return what names the past tree that a path lies in, `3` of MOUNT/@3/src/app.py; empty if in none."""
-    whole = os.path.normpath(os.path.join(found.start, argument) if found.named else absolute(argument))
+    whole = _whole(argument, found)
     parent = os.path.realpath(os.path.dirname(whole))
     mount = mount_of(parent, read_mounts() if mounts is None else mounts)
     if mount is None or mount.repo != found.repo:

@@ -8,7 +8,7 @@ from typing import IO
 import click
 
 from makfs.cli.common import found
-from makfs.cli.completing import complete_run
+from makfs.cli.runargs import run_number
 from makfs.cli.times import moment_ns
 
 LOOK_S = 0.2  # `logs -f` looks so often
@@ -19,7 +19,7 @@ CHUNK_BYTES = 1 << 16
     epilog="\b\nExamples:\n  makfs logs 3\n  makfs logs -f --tail 20 3\n  makfs logs --since 10m 3",
     short_help="Print what a run wrote",
 )
-@click.argument("number", type=click.IntRange(1), shell_complete=complete_run)
+@run_number
 @click.option("-f", "--follow", is_flag=True, help="Go on until the run is over.")
 @click.option(
     "-n", "--tail", type=click.IntRange(0), metavar="N", help="Only the last N lines of each stream."

@@ -11,19 +11,9 @@ from makfs.cli.common import (
     print_lines,
     terminal_width,
 )
-from makfs.cli.completing import complete_run
+from makfs.cli.runargs import run_number, run_numbers
 
 STOP_S = 10.0
-
-_number = click.argument("number", type=click.IntRange(1), shell_complete=complete_run)
-_numbers = click.argument(
-    "numbers",
-    metavar="NUMBER...",
-    type=click.IntRange(1),
-    nargs=-1,
-    required=True,
-    shell_complete=complete_run,
-)
 
 
 @click.command(epilog="\b\nExamples:\n  makfs ps\n  makfs ps -a --json", short_help="List runs")
@@ -56,7 +46,7 @@ def ps(context: click.Context, is_all: bool, quiet: bool, as_json: bool) -> None
 
 
 @click.command(epilog="\b\nExample:\n  makfs inspect 3", short_help="Print the record of a run")
-@_number
+@run_number
 @click.pass_context
 def inspect(context: click.Context, number: int) -> None:
     """Print the record of run NUMBER as JSON. Times are of the wall clock, in nanoseconds."""
@@ -67,7 +57,7 @@ def inspect(context: click.Context, number: int) -> None:
 
 
 @click.command(epilog="\b\nExamples:\n  makfs stop 3\n  makfs stop --time 60 3 4", short_help="End runs")
-@_numbers
+@run_numbers
 @click.option(
     "-t", "--time", "time_s", type=Seconds(), metavar="S", default=STOP_S, show_default=True,
     help="Wait so many seconds between SIGTERM and SIGKILL.",
@@ -98,7 +88,7 @@ def stop(context: click.Context, numbers: tuple[int, ...], time_s: float) -> Non
 @click.command(
     epilog="\b\nExamples:\n  makfs kill 3\n  makfs kill -s USR1 3", short_help="Send runs a signal"
 )
-@_numbers
+@run_numbers
 @click.option("-s", "--signal", "name", metavar="SIGNAL", default="KILL", show_default=True, help="Which.")
 @click.pass_context
 def kill(context: click.Context, numbers: tuple[int, ...], name: str) -> None:
@@ -129,7 +119,7 @@ def _signal(context: click.Context, name: str) -> int:
 
 
 @click.command(epilog="\b\nExample:\n  makfs wait 3", short_help="Wait for the end of runs")
-@_numbers
+@run_numbers
 @click.pass_context
 def wait(context: click.Context, numbers: tuple[int, ...]) -> None:
     """Wait until each run NUMBER is over; print their exit codes, `lost` where nobody saw the end."""
@@ -146,7 +136,7 @@ def wait(context: click.Context, numbers: tuple[int, ...]) -> None:
 
 
 @click.command(epilog="\b\nExample:\n  makfs rm 3 4", short_help="Remove the records of runs")
-@_numbers
+@run_numbers
 @click.pass_context
 def rm(context: click.Context, numbers: tuple[int, ...]) -> None:
     """Remove the record and the output of each run NUMBER that is over. Commits stay."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from makfs.cli.common import Seconds, client, for_each, json_option, print_json, print_lines
-from makfs.cli.completing import complete_run
+from makfs.cli.runargs import run_numbers
 
 if TYPE_CHECKING:
     from makfs.cli.client import Client
@@ -17,18 +17,9 @@ LOOK_S = 0.1
 SAMPLE_S = 0.5  # between the two looks that a share of a processor is told from
 FOLLOW_S = 2.0
 
-_numbers = click.argument(
-    "numbers",
-    metavar="NUMBER...",
-    type=click.IntRange(1),
-    nargs=-1,
-    required=True,
-    shell_complete=complete_run,
-)
-
 
 @click.command(epilog="\b\nExample:\n  makfs pause 3", short_help="Freeze runs")
-@_numbers
+@run_numbers
 @click.pass_context
 def pause(context: click.Context, numbers: tuple[int, ...]) -> None:
     """Freeze every process of each run NUMBER, until `makfs unpause`.
@@ -40,7 +31,7 @@ def pause(context: click.Context, numbers: tuple[int, ...]) -> None:
 
 
 @click.command(epilog="\b\nExample:\n  makfs unpause 3", short_help="Let frozen runs go on")
-@_numbers
+@run_numbers
 @click.pass_context
 def unpause(context: click.Context, numbers: tuple[int, ...]) -> None:
     """Let each run NUMBER that was paused go on."""
@@ -63,7 +54,7 @@ def _pause(context: click.Context, numbers: Sequence[int], *, on: bool) -> None:
     epilog="\b\nExamples:\n  makfs restart 3\n  makfs restart --time 60 3",
     short_help="End a run's program and start it again",
 )
-@_numbers
+@run_numbers
 @click.option(
     "-t", "--time", "time_s", type=Seconds(), metavar="S", default=STOP_S, show_default=True,
     help="Wait so many seconds between SIGTERM and SIGKILL.",
