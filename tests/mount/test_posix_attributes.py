@@ -2,7 +2,6 @@
 
 import os
 import stat
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 
 from tests.mount.conftest import Same
 from tests.mount.mounted import Mounted, in_child, outcome
+from tests.ticks import a_tick_later
 
 pytestmark = pytest.mark.mount
 NOBODY = 65534
@@ -245,13 +245,13 @@ def test_folders_times_follow_the_names_in_it_in_every_view_and_an_edit_leaves_t
 
     for what, change in NAMES.items():
         before = times()
-        time.sleep(0.01)  # a disk's clock ticks that slowly
+        a_tick_later(max(before))
         change(folders[0])
         after = times()
         assert len(set(after)) == 1, what
         assert after[0] > before[0], what
     before = times()
-    time.sleep(0.01)
+    a_tick_later(max(before))
     (folders[0] / "greet.py").write_bytes(b"x = 1\n")
     assert times()[:2] == before[:2], "as a write does on a local disk; in ./repo the file was replaced"
 

@@ -32,9 +32,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 @pytest.fixture
 def desk(served: Place) -> Iterator[Place]:
     yield served
-    for number in served.makfs("ps", "-q")[1].split():  # after a test that failed half-way
-        served.makfs("kill", number)
-        served.makfs("wait", number)
+    served.end_all()
     served.makfs("release", "bob", "--all")
     served.unharmed()
     served.makfs("undo", "--agent", "alice", "--since", "1h")

@@ -9,7 +9,8 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -30,6 +31,14 @@ FIRST_TID = 1 << 23  # above any pid_max: nobody has these, so each is a process
 ROOT = 1
 MERGING = Config(write=WriteConfig(on_write=OnWrite.MERGE))  # nobody waits: each request runs to its end
 T = TypeVar("T")
+
+
+class Silent:
+    """A transport whose kernel is told of nothing."""
+
+    def inode(self, ino: int) -> None: ...
+    def attributes(self, ino: int) -> None: ...
+    def entry(self, parent: int, name: bytes) -> None: ...
 
 
 def temporary_folder() -> Path:
@@ -194,6 +203,17 @@ class Caches:
         if self.watcher is not None:
             self.watcher._inotify.close()
         self.kernel.close()
+
+
+@contextmanager
+def one_file(folder: Path, text: bytes, agents: tuple[str, ...] = ("alice", "bob")) -> Iterator[Caches]:
+    """Serve a repository of one file, `a.py`, without a mount; for a fixture."""
+    repo = folder / "repo"
+    repo.mkdir()
+    (repo / "a.py").write_bytes(text)
+    served = Caches(repo, agents)
+    yield served
+    served.close()
 
 
 class Process:

@@ -14,7 +14,7 @@ from makfs.engine.procs import Caller
 from makfs.ids import RepoPath
 from makfs.settings import OnWrite, WriteConfig
 from makfs.store.model import LogQuery
-from tests.unit.test_engine_hot import Silent
+from tests.property.engine_kernel import Silent
 
 ALICE, BOB = (Caller(os.getuid(), os.getgid(), pid) for pid in (os.getpid(), os.getppid()))
 FILES = 400

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from makfs.engine.staging import drops_pages
-from tests.property.engine_kernel import Caches, Process
+from tests.property.engine_kernel import Caches, Process, one_file
 
 TEXT = b"def f():\n    return 1\n"
 PATCHED = b"def f():\n    return 2\n"
@@ -16,12 +16,8 @@ PATCHED = b"def f():\n    return 2\n"
 @pytest.fixture
 def caches(tmp_path: Path) -> Iterator[Caches]:
     """Serve one file to alice, without a mount."""
-    repo = tmp_path / "repo"
-    repo.mkdir()
-    (repo / "a.py").write_bytes(TEXT)
-    served = Caches(repo, ("alice",))
-    yield served
-    served.close()
+    with one_file(tmp_path, TEXT, ("alice",)) as served:
+        yield served
 
 
 def test_patch_leaves_no_older_page_in_its_view_though_the_kernel_drops_none(caches: Caches) -> None:

@@ -11,7 +11,7 @@ import pytest
 import trio
 
 from makfs.errors import MakfsError
-from tests.property.engine_kernel import Caches, Process
+from tests.property.engine_kernel import Caches, Process, one_file
 
 TEXT = b"def f():\n    return 1\n\n\ndef g():\n    return 2\n"
 
@@ -19,12 +19,8 @@ TEXT = b"def f():\n    return 1\n\n\ndef g():\n    return 2\n"
 @pytest.fixture
 def caches(tmp_path: Path) -> Iterator[Caches]:
     """Serve a file to two agents, without a mount."""
-    repo = tmp_path / "repo"
-    repo.mkdir()
-    (repo / "a.py").write_bytes(TEXT)
-    served = Caches(repo, ("alice", "bob"))
-    yield served
-    served.close()
+    with one_file(tmp_path, TEXT) as served:
+        yield served
 
 
 def break_commits(caches: Caches, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:

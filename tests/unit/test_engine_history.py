@@ -13,7 +13,7 @@ from makfs.engine.historyapi import NodeStep
 from makfs.errors import BadName, NotFound, NotKept
 from makfs.ids import Seq
 from makfs.store.model import LogQuery
-from tests.property.engine_kernel import ROOT, Caches, Process, call
+from tests.property.engine_kernel import ROOT, Caches, Process, call, one_file
 
 CLASSES = b"""\
 class A:
@@ -31,12 +31,8 @@ class B:
 @pytest.fixture
 def caches(tmp_path: Path) -> Iterator[Caches]:
     """Serve a file to two agents, without a mount."""
-    repo = tmp_path / "repo"
-    repo.mkdir()
-    (repo / "a.py").write_bytes(CLASSES)
-    served = Caches(repo, ("alice", "bob"))
-    yield served
-    served.close()
+    with one_file(tmp_path, CLASSES) as served:
+        yield served
 
 
 def steps(

@@ -14,19 +14,12 @@ from makfs.engine.kernel import Kernel
 from makfs.engine.procs import Caller
 from makfs.errors import Refused
 from makfs.settings import OnWrite, WriteConfig
+from tests.property.engine_kernel import Silent
 
 ALICE, BOB = (Caller(os.getuid(), os.getgid(), pid) for pid in (os.getpid(), os.getppid()))
 OLD = b"".join(b"def f%d():\n    return %d\n\n\n" % (number, number) for number in range(9)).rstrip() + b"\n"
 NEW = OLD.replace(b"return 0", b"return 1000000")
 LAST = OLD.replace(b"return 2", b"return 2000000")
-
-
-class Silent:
-    """A transport whose kernel is told of nothing."""
-
-    def inode(self, ino: int) -> None: ...
-    def attributes(self, ino: int) -> None: ...
-    def entry(self, parent: int, name: bytes) -> None: ...
 
 
 @pytest.fixture(params=[OnWrite.MERGE])

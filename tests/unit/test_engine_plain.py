@@ -13,16 +13,9 @@ from makfs.engine.handles import OpenFile, TrackedHandle
 from makfs.engine.kernel import Kernel
 from makfs.engine.plain import close_plain
 from makfs.engine.procs import Caller
+from tests.property.engine_kernel import Silent
 
 ME = Caller(os.getuid(), os.getgid(), os.getpid())
-
-
-class Silent:
-    """A transport whose kernel caches nothing."""
-
-    def inode(self, ino: int) -> None: ...
-    def attributes(self, ino: int) -> None: ...
-    def entry(self, parent: int, name: bytes) -> None: ...
 
 
 @pytest.fixture

@@ -13,18 +13,11 @@ from makfs.engine.kernel import Kernel
 from makfs.engine.procs import Caller
 from makfs.ids import AgentId
 from makfs.settings import OnWrite, WriteConfig
+from tests.property.engine_kernel import Silent
 
 ALICE = Caller(os.getuid(), os.getgid(), os.getpid())
 OLD = b"def f():\n    return 'f'\n\n\ndef g():\n    return ( 'g' )  # the last\n"
 FORMATTED = b'def f():\n    return "f"\n\n\ndef g():\n    return "g"  # the last\n'
-
-
-class Silent:
-    """A transport whose kernel is told of nothing."""
-
-    def inode(self, ino: int) -> None: ...
-    def attributes(self, ino: int) -> None: ...
-    def entry(self, parent: int, name: bytes) -> None: ...
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Edits in the repository between the start and the first watch on their folder: X4."""
 
-import time
 from pathlib import Path
 
 import pytest
@@ -8,8 +7,8 @@ import pytest
 from makfs.ids import RepoPath
 from makfs.store.model import FileKind, LogQuery
 from tests.property.engine_kernel import Caches, Process
+from tests.ticks import a_tick_later
 
-CLOCK_REALTIME_COARSE = 5  # linux/time.h
 OLD, NEW = b"def f():\n    return 1\n", b"def f():\n    return 2\n"
 
 
@@ -20,12 +19,6 @@ def repo(tmp_path: Path) -> Path:
     for name in ("read.py", "written.py", "gone.py", "d/read.py", "d/e/quiet.py"):
         (repo / name).write_bytes(OLD)
     return repo
-
-
-def a_tick_later(then_ns: int) -> None:
-    """Return when what is changed has a later time: files' times are those of the kernel's last tick."""
-    while time.clock_gettime_ns(CLOCK_REALTIME_COARSE) <= then_ns:
-        pass
 
 
 def test_what_a_view_had_seen_before_it_was_watched_is_new_to_it(repo: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from makfs.engine.filesystem import Change
-from tests.property.engine_kernel import Caches, OpenFile, Process
+from tests.property.engine_kernel import Caches, OpenFile, Process, one_file
 
 TEXT = b"def f():\n    return 1\n\n\ndef g():\n    return 1\n"
 HALF, REST = b"def f():\n    return 2\n\n\n", b"def g():\n    return 2\n"
@@ -17,13 +17,9 @@ OVER = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
 @pytest.fixture
 def caches(tmp_path: Path) -> Iterator[Caches]:
     """Serve one file to alice and bob, without a mount."""
-    repo = tmp_path / "repo"
-    repo.mkdir()
-    (repo / "a.py").write_bytes(TEXT)
-    served = Caches(repo, ("alice", "bob"))
-    yield served
-    assert served.findings() == []
-    served.close()
+    with one_file(tmp_path, TEXT) as served:
+        yield served
+        assert served.findings() == []
 
 
 @pytest.fixture
