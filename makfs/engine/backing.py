@@ -27,6 +27,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 STATE_DIR = ".makfs"
 _OLD_NS = 1_000_000_000  # file systems' clocks tick some milliseconds, old ones a second
 _MOST_LISTINGS = 50_000
+_NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})  # ELOOP: a link is where a folder was
 
 
 def renameat2(old: str, new: str, flags: int) -> None:
@@ -83,7 +84,9 @@ class Backing:
         """Return the attributes, or None if nothing is there."""
         try:
             return os.lstat(f"{self.root}/{path}" if path else self.root)
-        except (FileNotFoundError, NotADirectoryError):
+        except OSError as error:
+            if error.errno not in _NOT_THERE:
+                raise
             return None
 
     def is_dir(self, path: str) -> bool:
@@ -224,7 +227,9 @@ class Backing:
         """Yield everything below a directory, parents first; what vanishes meanwhile is left out."""
         try:
             entries = sorted(os.scandir(self.at(path)), key=lambda entry: entry.name)
-        except (FileNotFoundError, NotADirectoryError, PermissionError):
+        except OSError as error:
+            if error.errno not in _NOT_THERE and not isinstance(error, PermissionError):
+                raise
             return
         for entry in entries:
             if not path and entry.name == STATE_DIR:
@@ -232,7 +237,9 @@ class Backing:
             below = f"{path}/{entry.name}" if path else entry.name
             try:
                 st = entry.stat(follow_symlinks=False)
-            except FileNotFoundError:
+            except OSError as error:
+                if error.errno not in _NOT_THERE:
+                    raise
                 continue
             yield below, st
             if stat.S_ISDIR(st.st_mode):

@@ -148,7 +148,7 @@ class Watcher:
 
     def _is_being_made(self, path: str) -> bool:
         """Tell whether CLOSE_WRITE will follow: not for links, hard links and special files."""
-        st = self._core.backing.lstat(path)
+        st = self._lstat(path)
         return st is not None and stat.S_ISREG(st.st_mode) and st.st_nlink == 1
 
     async def _look_at_everything(self) -> None:
@@ -179,10 +179,7 @@ class Watcher:
         await self._reconcile_all()  # knows all that is recorded from here on; looks at nothing known before
         turn = Turn(self._outbox)
         for path in sorted(paths):
-            try:
-                st = core.backing.lstat(path)
-            except OSError:
-                continue
+            st = self._lstat(path)
             if st is not None and not self._is_recent(st):
                 await turn.rest()
                 continue
@@ -200,10 +197,7 @@ class Watcher:
             return
         for name in self._listed(folder):
             path = join(folder, name)
-            try:
-                st = None if path in known else self._core.backing.lstat(path)
-            except OSError:
-                continue
+            st = None if path in known else self._lstat(path)
             if st is None or not self._is_recent(st):
                 continue
             if not _is_dir(st):
@@ -212,6 +206,13 @@ class Watcher:
             if _is_dir(st):
                 await self._catch_up_in(path, known, turn)
             await turn.rest()
+
+    def _lstat(self, path: str) -> os.stat_result | None:
+        """Return the attributes; None if nothing is there, or nothing that we may look at."""
+        try:
+            return self._core.backing.lstat(path)
+        except OSError:
+            return None
 
     def _listed(self, folder: str) -> list[str]:
         try:

@@ -230,3 +230,17 @@ def test_bytes_staged_on_both_names_of_anothers_rename_are_committed_or_kept(
     for view in caches.core.views.values():
         view.check()
     assert caches.findings() == []
+
+
+def test_folder_that_became_a_link_in_circles_before_it_was_looked_at_is_not_there(caches: Caches) -> None:
+    alice = Process(caches, "alice", 1)
+    caches.watch()
+    (caches.repo / "n").mkdir()
+    (caches.repo / "n/in.py").write_bytes(TEXT)
+    (caches.repo / "n").rename(caches.repo.parent / "away")
+    (caches.repo / "n").symlink_to("n")
+    caches.watch()
+    assert caches.core.backing.lstat("n/in.py") is None
+    assert list(caches.core.backing.walk("n")) == []
+    assert alice.readlink("n") == "n"
+    assert caches.findings() == []
