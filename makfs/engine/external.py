@@ -5,6 +5,9 @@ X1  An event is only a hint: what counts is the file's signature against the one
 X2  A watch is added to a new folder before it is read, so nothing made in it is missed.
 X3  When inotify has dropped events, everything is looked at and the kernel asked to look again.
 X4  What was changed between the start and the first watch on its folder is imported once all are watched.
+X5  Once a view has opened a file, its signature tells no change that was made before. If an event says that
+    it was written, made or moved there, and nothing is recorded of it, it is imported all the same, as the
+    version that the view has read.
 """
 
 import errno
@@ -21,6 +24,7 @@ from makfs.engine.behind import UNKNOWN
 from makfs.engine.core import Core, join, parent_of
 from makfs.engine.corridor import Corridor
 from makfs.engine.effects import Effects, Outbox, Turn
+from makfs.engine.files import File, signature
 from makfs.engine.inodes import Realm
 from makfs.engine.needs import needs_of_names
 from makfs.engine.procs import NOBODY
@@ -41,6 +45,7 @@ class Hint:
     path: str
     new_folder: bool = False
     made: bool = False  # not there before
+    written: bool = False  # its text is new, to us or at all
     unfinished: bool = False  # somebody has just made the file and is going to write it
 
 
@@ -118,7 +123,14 @@ class Watcher:
         """Return what an event says of a path, with what an earlier one has said."""
         is_dir, made = Mask.ISDIR in mask, Mask.CREATE in mask
         arrived = is_dir and bool(mask & (Mask.CREATE | Mask.MOVED_TO))
-        return Hint(path, arrived or before.new_folder, made or before.made, made and not is_dir)
+        written = not is_dir and bool(mask & (Mask.CREATE | Mask.MOVED_TO | Mask.CLOSE_WRITE))
+        return Hint(
+            path,
+            new_folder=arrived or before.new_folder,
+            made=made or before.made,
+            written=written or before.written,
+            unfinished=made and not is_dir,
+        )
 
     async def _take(self, hints: list[Hint]) -> None:
         """Import what the hints point at; let others run now and then."""
@@ -144,7 +156,7 @@ class Watcher:
             for below, _ in self._core.backing.walk(path):
                 self._look(below, turn.effects)
                 await turn.rest()
-        self._look(path, turn.effects, made=made)
+        self._look(path, turn.effects, made=made, written=hint.written)
 
     def _is_being_made(self, path: str) -> bool:
         """Tell whether CLOSE_WRITE will follow: not for links, hard links and special files."""
@@ -233,8 +245,11 @@ class Watcher:
                 await turn.rest()
         await turn.end()
 
-    def _look(self, path: str, effects: Effects, *, made: bool = True) -> None:
-        """Compare one path with what we know of it; import a difference. `made`: it was not there before."""
+    def _look(self, path: str, effects: Effects, *, made: bool = True, written: bool = False) -> None:
+        """Compare one path with what we know of it; import a difference.
+
+        `made`: it was not there before. `written`: an event told of its text.
+        """
         core = self._core
         realm = core.classifier.realm(path, is_dir=False)
         if realm is Realm.SCRATCH:
@@ -245,7 +260,7 @@ class Watcher:
         try:
             st = core.backing.lstat(path)
             if st is not None and stat.S_ISREG(st.st_mode):
-                self._look_at_file(path, effects, made=made)
+                self._look_at_file(path, st, effects, made=made, written=written)
             else:
                 self._look_at_other(path, st, effects)
             if st is None or not stat.S_ISDIR(st.st_mode):
@@ -260,13 +275,17 @@ class Watcher:
             if revision.path != path and revision.kind is not FileKind.ABSENT:
                 self._look_at_other(revision.path, None, effects)
 
-    def _look_at_file(self, path: str, effects: Effects, *, made: bool) -> None:
+    def _look_at_file(
+        self, path: str, now: os.stat_result, effects: Effects, *, made: bool, written: bool
+    ) -> None:
         core = self._core
         recorded = core.store.revision(RepoPath(path))
         known = path in core.files
         file = core.file(path)
-        if recorded is None and not known:
+        if recorded is None and (not known or (written and self._was_opened_since(file, now))):
+            before = file.version
             self._arrived(path, effects, made=made)
+            file.renumber(before)
         else:
             st = self._corridor.refresh(file, effects)
             recorded = core.store.revision(RepoPath(path))
@@ -274,6 +293,13 @@ class Watcher:
                 self._corridor.behind.import_mode(file, effects)
         if core.classifier.concerns(path):
             core.classifier.reload()
+
+    def _was_opened_since(self, file: File, now: os.stat_result) -> bool:
+        """Tell whether a file is known as it is now, and nobody is writing it (X5)."""
+        if file.owed is not None or file.signature not in (None, signature(now)):
+            return False
+        inodes = (view.by_path.get(file.path) for view in self._core.views.values())
+        return not any(inode is not None and inode.staging is not None for inode in inodes)
 
     def _arrived(self, path: str, effects: Effects, *, made: bool) -> None:
         """Record a file that nobody had looked at: made or changed; what it was then is not known."""

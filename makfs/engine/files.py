@@ -66,6 +66,12 @@ class File:
         beliefs.pop((view, pid), None)
         beliefs[view, pid] = beliefs[view, 0] = belief
 
+    def renumber(self, before: int) -> None:
+        """Note that the text which has been version `before` is now `version`."""
+        for who, belief in self.beliefs.items():
+            if belief == before:
+                self.beliefs[who] = self.version
+
     def changed(self, view: int, now_s: float) -> None:
         """Note that `version` is a view's commit."""
         self.commits[view] = self.version

@@ -1,5 +1,6 @@
-"""Edits in the repository between the start and the first watch on their folder: X4."""
+"""Edits in the repository that views meet before they are looked at: X4 at the start, X5 later."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -73,4 +74,65 @@ def test_what_views_do_before_anything_is_watched_is_nobody_elses(repo: Path) ->
     assert alice.read("read.py") == NEW
     assert caches.core.store.revision(RepoPath("d/own.py")).kind is FileKind.FILE  # type: ignore[union-attr]
     assert caches.findings() == []
+    caches.close()
+
+
+def commits_of(caches: Caches, path: str) -> list[str]:
+    """Return who committed a path, newest first."""
+    log = caches.core.store.log(LogQuery(limit=50))
+    return [str(commit.agent) for commit in log if path in map(str, commit.paths)]
+
+
+@pytest.mark.parametrize("way", ["made", "moved", "written over"])
+def test_what_a_view_opens_before_its_event_is_taken_is_externals_all_the_same(repo: Path, way: str) -> None:
+    caches = Caches(repo, ("alice", "bob"))
+    alice, bob = Process(caches, "alice", 0), Process(caches, "bob", 1)
+    caches.watch()
+    name = "read.py" if way == "written over" else "new.py"
+    if way == "moved":
+        (repo.parent / "there.py").write_bytes(NEW)
+        (repo.parent / "there.py").rename(repo / name)
+    else:
+        (repo / name).write_bytes(NEW)
+    assert alice.read(name) == NEW
+    held = bob.open(name)
+    assert held.read() == NEW
+    caches.watch()
+    assert commits_of(caches, name) == ["external"], "X5"
+    caches.watch()
+    assert held.read() == NEW
+    held.close()
+    alice.write(name, NEW + b"\n\ndef g():\n    return 1\n", os.O_WRONLY | os.O_TRUNC)
+    bob.write(name, b"import os\n\n\n" + NEW, os.O_WRONLY | os.O_TRUNC)
+    both = b"import os\n\n\n" + NEW + b"\n\ndef g():\n    return 1\n"
+    assert (repo / name).read_bytes() == both, "each edited the version that he had read"
+    assert commits_of(caches, name) == ["bob", "alice", "external"]
+    assert caches.findings() == []
+    caches.close()
+
+
+def test_what_a_view_is_writing_when_the_event_is_taken_is_the_views(repo: Path) -> None:
+    caches = Caches(repo, ("alice", "bob"))
+    alice = Process(caches, "alice", 0)
+    caches.watch()
+    (repo / "new.py").write_bytes(OLD)
+    file = alice.open("new.py", os.O_RDWR)
+    assert file.read() == OLD
+    file.write(0, NEW)
+    caches.watch()
+    file.close()
+    assert (repo / "new.py").read_bytes() == NEW
+    assert commits_of(caches, "new.py") == ["alice"]
+    assert caches.findings() == []
+    caches.close()
+
+
+def test_what_was_only_touched_before_a_view_opened_it_is_nobodys_commit(repo: Path) -> None:
+    caches = Caches(repo, ("alice", "bob"))
+    alice = Process(caches, "alice", 0)
+    caches.watch()
+    os.utime(repo / "d/e/quiet.py")
+    alice.read("d/e/quiet.py")
+    caches.watch()
+    assert commits_of(caches, "d/e/quiet.py") == []
     caches.close()
