@@ -23,7 +23,7 @@ from makfs.engine.looking import Change, Looking, Opened
 from makfs.engine.names import Maker, oserror
 from makfs.engine.needs import needs_of_attributes, needs_of_names
 from makfs.engine.past import Past
-from makfs.engine.plain import open_plain
+from makfs.engine.plain import Plain, begin_plain, end_plain
 from makfs.engine.procs import Caller
 from makfs.engine.real import REAL
 from makfs.engine.tree import Found
@@ -265,17 +265,33 @@ class FileSystem(Looking):
     # ---- open files
 
     def _opened(self, handle: OpenFile, *, direct_io: bool = False, keep_cache: bool = True) -> Opened:
-        number = next(self._next)
+        number = self.next_handle()
         self.handles[number] = handle
         return Opened(number, direct_io, keep_cache)
 
-    def open_plain(self, ino: int, flags: int, tid: int) -> Opened | None:
-        """Open a file for reading at once; None if it takes `open` to do it (P1)."""
+    def next_handle(self) -> int:
+        """Return the number of the next open file."""
+        return next(self._next)
+
+    def begin_plain(self, ino: int, flags: int, tid: int) -> Plain | None:
+        """Open a file for reading at once, up to `end_plain`; None if it takes `open` to do it (P1)."""
         inode = self.core.table.by_ino.get(ino)
         if inode is not None and inode.view.refused_saves:
             return None
-        handle = open_plain(self.core, inode, flags, tid)
-        return None if handle is None else self._opened(handle)
+        return begin_plain(self.core, inode, flags, tid)
+
+    def end_plain(self, begun: Plain, number: int, flags: int, tid: int) -> None:
+        """Let a file that has been opened at once have a handle's number."""
+        self.handles[number] = end_plain(self.core, begun, flags, tid)
+
+    def open_plain(self, ino: int, flags: int, tid: int) -> Opened | None:
+        """Open a file for reading at once; None if it takes `open` to do it (P1)."""
+        begun = self.begin_plain(ino, flags, tid)
+        if begun is None:
+            return None
+        number = self.next_handle()
+        self.end_plain(begun, number, flags, tid)
+        return Opened(number, direct_io=False, keep_cache=True)
 
     async def open(self, ino: int, flags: int, caller: Caller) -> Opened:
         """Open a file."""

@@ -1,24 +1,40 @@
 """Opening and closing a file that is only read, with nothing to decide: searches do it by the thousand.
 
 P1  What is done is what `Data.open` and `Data.release` would do; whatever is not ordinary is left to them.
+    An open is done in two steps: all that can fail is in the first, so that it can be answered between them.
 P2  A text is given to the kernel unasked only while nobody else has the file open: then no request in flight
     holds a page of it, so the one who gives it need not wait for an answer of his own.
 """
 
 import os
 import stat
+from typing import NamedTuple
 
 from makfs.engine.core import Core
+from makfs.engine.files import File
 from makfs.engine.handles import OpenFile, TrackedHandle
 from makfs.engine.inodes import Inode, Realm
 
 GIVEN_BYTES = 64 << 10  # a file no larger is given to the kernel when it is first opened
 _NOT_PLAIN = os.O_ACCMODE | os.O_TRUNC
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_room = bytearray(GIVEN_BYTES)
 
 
-def open_plain(core: Core, inode: Inode | None, flags: int, tid: int) -> TrackedHandle | None:
-    """Open a file whose inode and head are at rest, and as last seen (F2) or never seen; else None (P1)."""
+class Plain(NamedTuple):
+    """An open that is as good as done."""
+
+    inode: Inode
+    file: File
+    fd: int
+    pid: int
+
+
+def begin_plain(core: Core, inode: Inode | None, flags: int, tid: int) -> Plain | None:
+    """Open a file whose inode and head are at rest, and as last seen (F2) or never seen; else None (P1).
+
+    The caller goes on with `end_plain`, before anything else happens.
+    """
     if flags & _NOT_PLAIN or inode is None or inode.path is None or inode.realm is not Realm.TRACKED:
         return None
     view = inode.view
@@ -42,26 +58,39 @@ def open_plain(core: Core, inode: Inode | None, flags: int, tid: int) -> Tracked
     elif now != file.signature:
         os.close(fd)
         return None
+    return Plain(inode, file, fd, core.procs.group(tid))
+
+
+def end_plain(core: Core, begun: Plain, flags: int, tid: int) -> TrackedHandle:
+    """Return the handle of an open that has been begun, and note who reads what."""
+    inode, file, fd, pid = begun
+    view, version = inode.view, file.version
     handle = TrackedHandle(core, inode, flags, tid)
-    handle.fd, handle.version = fd, file.version
-    pid = core.procs.group(tid)
-    file.believe(view.number, pid, file.version)
+    handle.fd, handle.version = fd, version
+    file.believe(view.number, pid, version)
     view.stirred = True
     inode.opened()
     handle.stand = inode.stand_still(pid)
     return handle
 
 
-def first_text(handle: OpenFile) -> bytes:
-    """Return what to give to the kernel before a plain open is answered: a small file's text, once (P2)."""
-    assert isinstance(handle, TrackedHandle)
-    inode = handle.inode
-    if inode.given or inode.opens > 1:
-        return b""
+def first_text(begun: Plain) -> memoryview | None:
+    """Return what to give to the kernel before a plain open is answered: a small file's text, once (P2).
+
+    None: nothing. The bytes are there until the next call.
+    """
+    inode, signature = begun.inode, begun.file.signature
+    if inode.given or inode.opens or signature is None:
+        return None
     inode.given = True
-    signature = handle.file.signature
-    size = 0 if signature is None else signature[1]
-    return os.pread(handle.fd, size, 0) if size <= GIVEN_BYTES else b""
+    size = signature[1]
+    if not 0 < size <= GIVEN_BYTES:
+        return None
+    try:
+        found = os.preadv(begun.fd, (_room,), 0)
+    except OSError:  # whoever reads it is told
+        return None
+    return memoryview(_room)[:size] if found == size else None
 
 
 def close_plain(handles: dict[int, OpenFile], number: int) -> bool:

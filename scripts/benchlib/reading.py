@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchlib import trees
+from benchlib import trees, waking
 from benchlib.machine import Failed, Makfs, Opened, Place, bindfs
 from benchlib.report import Row, median
 
@@ -54,6 +54,9 @@ def works() -> tuple[Work, ...]:
 
 def measure(makfs: Makfs, native: Path, bound: Path, listing: Path, rounds: int) -> Iterator[Row]:
     """Measure every command at every place. `native` and `bound` are copies of the repository."""
+    yield from waking.measure(rounds, "")
+    with _one_processor():
+        yield from waking.measure(rounds, ONE)
     yield from _measure(makfs, native, bound, listing, rounds, "")
     with _one_processor():
         yield from _measure(makfs, native, bound, listing, rounds, ONE)

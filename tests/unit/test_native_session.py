@@ -38,11 +38,15 @@ class Client:
         self.given: list[tuple[int, bytes]] = []  # files' texts that came unasked, by inode
 
     async def send(self, opcode: int, node: int = 1, body: bytes = b"") -> int:
+        await trio.lowlevel.wait_writable(self._end)
+        return self.send_now(opcode, node, body)
+
+    def send_now(self, opcode: int, node: int, body: bytes) -> int:
+        """Send a request; who takes requests has not run when this returns."""
         self._unique += 2
         head = abi.IN_HEADER.pack(
             abi.IN_HEADER.size + len(body), opcode, self._unique, node, 0, 0, os.getpid(), 0, 0
         )
-        await trio.lowlevel.wait_writable(self._end)
         self._end.send(head + body)
         return self._unique
 
@@ -297,6 +301,47 @@ def test_a_small_file_is_given_to_the_kernel_when_it_is_first_opened_and_never_w
         await opened(node)
         assert await taken() == [], "P2: a write or a read of the other may have a page of it"
         await client.ask(Opcode.RELEASE, node, abi.RELEASE_IN.pack(writer, 0, 0, 0))
+
+    with_session(tmp_repo, test)
+
+
+def test_closing_waits_for_the_next_open_to_be_answered_and_for_nothing_else(tmp_repo: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_repo / name).write_bytes(b"text")
+    read, write = abi.OPEN_IN.pack(os.O_RDONLY, 0), abi.OPEN_IN.pack(os.O_WRONLY, 0)
+
+    async def test(client: Client, session: Session, interrupts: Interrupts) -> None:
+        view = await client.find(1, b"a")
+        one, two = await client.find(view, b"one"), await client.find(view, b"two")
+
+        async def after_closing(*asked: tuple[Opcode, int, bytes]) -> list[str]:
+            """Close `one`, which was read, and ask more at once; return what is answered, in order."""
+            error, opened = await client.ask(Opcode.OPEN, one, read)
+            assert error == 0
+            close = abi.RELEASE_IN.pack(abi.OPEN_OUT.unpack(opened)[0], os.O_RDONLY, 0, 0)
+            sent: dict[int, tuple[Opcode, int]] = {}
+            for opcode, node, body in ((Opcode.RELEASE, one, close), *asked):
+                sent[client.send_now(opcode, node, body)] = opcode, node
+            order, still_open = [], []
+            for _ in sent:
+                unique, error, body = await client.receive()
+                assert error == 0
+                opcode, node = sent[unique]
+                order.append(opcode.name)
+                if opcode is Opcode.OPEN:
+                    still_open.append((node, abi.OPEN_OUT.unpack(body)[0]))
+            for node, number in still_open:
+                await client.ask(Opcode.RELEASE, node, abi.RELEASE_IN.pack(number, os.O_WRONLY, 0, 0))
+            return order
+
+        look, other = (Opcode.GETATTR, two, bytes(16)), (Opcode.OPEN, two, read)
+        assert await after_closing() == ["RELEASE"], "nothing more comes"
+        assert await after_closing(other) == ["OPEN", "RELEASE"]
+        assert await after_closing(look, other) == ["GETATTR", "OPEN", "RELEASE"]
+        assert await after_closing(look) == ["GETATTR", "RELEASE"]
+        assert await after_closing((Opcode.OPEN, one, read)) == ["RELEASE", "OPEN"], "S3: the same file"
+        assert await after_closing((Opcode.OPEN, two, write)) == ["RELEASE", "OPEN"], "S3: to write"
+        assert await after_closing((Opcode.STATFS, 1, b"")) == ["RELEASE", "STATFS"], "S3"
 
     with_session(tmp_repo, test)
 

@@ -14,7 +14,7 @@ Head = tuple[int, int, int, int, int, int, int, int, int]
 """The request's header, in the order of `abi.IN_HEADER`."""
 
 Answer = bytes | Coroutine[Any, Any, bytes] | None
-"""The reply without its header; a coroutine if there may be something to wait for; None: nobody waits."""
+"""The reply without its header; a coroutine if there may be something to wait for; None: nobody waits now."""
 
 Handler = Callable[[int, memoryview, Head], Answer]
 """Called with node id, what follows the header, and the header. Raises what becomes an errno."""

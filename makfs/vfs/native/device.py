@@ -65,7 +65,7 @@ class Device:
         log.error("the reply to request %d was not taken: %s", unique, error)
         self.refuse(unique, errno.EIO)
 
-    def _notify(self, code: NotifyCode, *parts: bytes) -> None:
+    def _notify(self, code: NotifyCode, *parts: bytes | memoryview) -> None:
         """Send a notification; what the kernel does not know, or an ended session, is no error."""
         size = sum(map(len, parts))
         try:
@@ -83,7 +83,7 @@ class Device:
         body = NOTIFY_INVAL_ENTRY_OUT.pack(parent, len(name), 0)
         self._notify(NotifyCode.INVAL_ENTRY, body, name, b"\0")
 
-    def store(self, ino: int, data: bytes) -> None:
+    def store(self, ino: int, data: bytes | memoryview) -> None:
         """Put a file's text into the kernel's cache. Waits for requests in flight that have its pages."""
         self._notify(NotifyCode.STORE, NOTIFY_STORE_OUT.pack(ino, 0, len(data), 0), data)
 

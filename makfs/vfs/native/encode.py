@@ -20,7 +20,9 @@ _MOST_S = 1e12  # more seconds than this the kernel takes for an error in the fi
 _entry: Callable[..., bytes] = ENTRY_OUT.pack
 _attributes: Callable[..., bytes] = ATTR_OUT.pack
 _plus: Callable[..., bytes] = DIRENTPLUS.pack
+_opened: Callable[..., bytes] = OPEN_OUT.pack
 _DIRECT_IO, _KEEP_CACHE, _NO_FLUSH = int(Fopen.DIRECT_IO), int(Fopen.KEEP_CACHE), int(Fopen.NOFLUSH)
+_PLAIN = _KEEP_CACHE | _NO_FLUSH
 
 
 @lru_cache(maxsize=64)
@@ -75,7 +77,12 @@ def opened(file: Opened, *, read_only: bool) -> bytes:
     flags = (_DIRECT_IO if file.direct_io else 0) | (_KEEP_CACHE if file.keep_cache else 0)
     if read_only:
         flags |= _NO_FLUSH
-    return OPEN_OUT.pack(file.handle, flags, 0)
+    return _opened(file.handle, flags, 0)
+
+
+def opened_plain(handle: int) -> bytes:
+    """Return the reply to an open to read of a file that is at rest."""
+    return _opened(handle, _PLAIN, 0)
 
 
 def _padded(fixed: bytes, name: bytes) -> bytes:

@@ -1,6 +1,7 @@
 """Open files: open, create, read, write, flush, release.
 
-What needs no waiting is answered by a plain function: reading, closing a file that was only read.
+What needs no waiting is answered by a plain function: reading, closing a file that was only read. An open to
+read is answered as soon as it can fail no more: the client goes on while the rest is noted.
 """
 
 import os
@@ -41,14 +42,18 @@ class Files:
 
     def open(self, node: int, body: memoryview, head: Head) -> Answer:
         flags, more = abi.OPEN_IN.unpack_from(body)
-        opened = self._fs.open_plain(node, flags, head[6])
-        if opened is not None:
-            given = first_text(self._fs.handles[opened.handle])
-            if given:
+        tid = head[6]
+        begun = self._fs.begin_plain(node, flags, tid)
+        if begun is not None:
+            given = first_text(begun)
+            if given is not None:
                 self._device.store(node, given)
-            return encode.opened(opened, read_only=True)
+            number = self._fs.next_handle()
+            self._device.answer(head[2], encode.opened_plain(number))
+            self._fs.end_plain(begun, number, flags, tid)
+            return None
         work = self._open(node, flags, more, caller(head))
-        return self._interrupts.while_alive(head[2], head[6], work) if self._fs.is_turn(node) else work
+        return self._interrupts.while_alive(head[2], tid, work) if self._fs.is_turn(node) else work
 
     async def _open(self, node: int, flags: int, more: int, who: Caller) -> bytes:
         if flags & os.O_TRUNC and more & abi.FUSE_OPEN_KILL_SUIDGID:

@@ -1,12 +1,16 @@
-"""Wait for the next request: for a moment as cheaply as can be, then as trio does.
+"""Wait for the next request: for a moment without sleeping, then in poll(2), then as trio does.
 
 A client on another CPU is back within microseconds, and going to sleep through trio costs more than its
-request.
+request. So does sleeping at all where an idle CPU is taken from a virtual machine: waking it is dear for the
+client, and what it runs next is slow (docs/adr/0015).
 
 W1  Other tasks run after at most 32 requests, and at once when nothing is to be read and one of them can run.
+W2  To look without sleeping is given up for 1, 2, 4 ... 64 requests each time it was in vain: a client who
+    thinks between his requests, or has only our CPU to run on, costs next to nothing.
 """
 
 import select
+from time import perf_counter_ns
 from typing import Any
 
 import trio
@@ -14,6 +18,8 @@ import trio
 TURN = 32  # requests taken in a row before other tasks run: some 0.3 ms
 _MANY = 100  # tasks: to look at each of them costs more than to let them run
 _SHORT_S = 0.001  # poll(2) knows no shorter time
+LOOK_NS = 80_000  # for so long we look without sleeping
+_MOST_BLIND = 64  # requests waited for asleep before we look again
 
 
 class Ready:
@@ -23,8 +29,11 @@ class Ready:
         self._fd = fd
         self._alone = False  # nobody was left to run in this round of trio's, when we looked
         self._runner = _runner_of_trio()
-        self._both, self._trio = select.poll(), select.poll()
-        self._both.register(fd, select.POLLIN | select.POLLERR | select.POLLHUP)
+        self._blind = 0  # requests that we shall wait for asleep (W2)
+        self._vain = 1  # how many it will be when we have looked in vain again
+        self._device, self._both, self._trio = select.poll(), select.poll(), select.poll()
+        for poll in (self._device, self._both):
+            poll.register(fd, select.POLLIN | select.POLLERR | select.POLLHUP)
         if self._runner is not None:
             own = self._runner.io_manager._epoll.fileno()
             self._both.register(own, select.POLLIN)
@@ -34,12 +43,40 @@ class Ready:
         """Note that others may have run: whoever has just been resumed calls this before it asks."""
         self._alone = False
 
+    def at_once(self, ns: int) -> bool:
+        """Look at the device for so long, if looking is worth while now; tell if it can be read."""
+        look = self._device.poll
+        if look(0):
+            return True
+        if self._blind:
+            return False
+        end = perf_counter_ns() + ns
+        while not look(0):
+            if perf_counter_ns() > end:
+                return False
+        return True
+
     def soon(self) -> bool:
         """Wait a moment for the device, or for anything that trio waits for; tell if it is the device."""
         if self._runner is None or self._due(_SHORT_S):  # W1
             return False
-        found = self._both.poll(_SHORT_S * 1000.0)
+        found = self._look() or self._both.poll(_SHORT_S * 1000.0)
         return bool(found) and (found[0][0] == self._fd or found[-1][0] == self._fd)
+
+    def _look(self) -> list[tuple[int, int]]:
+        """Return what can be read, of the device and of trio's, without sleeping (W2)."""
+        if self._blind:
+            self._blind -= 1
+            return []
+        look, end = self._both.poll, perf_counter_ns() + LOOK_NS
+        while True:
+            found = look(0)
+            if found:
+                self._vain = 1
+                return found
+            if perf_counter_ns() > end:
+                self._blind, self._vain = self._vain, min(2 * self._vain, _MOST_BLIND)
+                return found
 
     def others(self) -> bool:
         """Tell whether another task can run, or could if trio looked; if none can, none has cancelled us."""
