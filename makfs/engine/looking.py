@@ -13,7 +13,7 @@ from makfs.engine.data import Data
 from makfs.engine.effects import Outbox
 from makfs.engine.gitlock import GitLocks
 from makfs.engine.handles import OpenFile
-from makfs.engine.inodes import Inode, Realm, StatLike
+from makfs.engine.inodes import ROOT_ID, Inode, Realm, StatLike
 from makfs.engine.mail import Mail
 from makfs.engine.mailfiles import HEADER_BYTES, OUTBOX, SHARED, MailFiles
 from makfs.engine.moves import Moves
@@ -181,6 +181,14 @@ class Looking:
         if role is None:
             return self.tree.names(inode)
         return [name for name in self.tree.names(inode) if not self._is_hidden(role, inode, name)]
+
+    def dots(self, folder: Inode) -> tuple[int, int]:
+        """Return the inode numbers of `.` and `..`, which no listing of names has."""
+        path = folder.path
+        if not path:
+            return folder.ino, ROOT_ID
+        above = folder.view.by_path.get(path.rpartition("/")[0])
+        return folder.ino, folder.ino if above is None else above.ino
 
     def readlink(self, ino: int) -> bytes:
         """Return where a symbolic link points."""

@@ -10,6 +10,7 @@ import errno
 import functools
 import logging
 import os
+import stat
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
@@ -25,6 +26,7 @@ from makfs.vfs.bare import BareEntry
 log = logging.getLogger(__name__)
 P = ParamSpec("P")
 R = TypeVar("R")
+_DOTS = (".", "..")
 _NEGATIVE_S = 1e9  # explicit invalidation ends it
 
 
@@ -69,6 +71,13 @@ def _attributes(ino: int, st: StatLike, entry_s: float, attr_s: float) -> EntryA
     entry.st_ctime_ns = st.st_ctime_ns
     entry.entry_timeout = entry_s
     entry.attr_timeout = attr_s
+    return entry
+
+
+def _dot(ino: int) -> EntryAttributes:
+    """Return what a listing says of `.` or `..`; the kernel takes no more of it."""
+    entry = EntryAttributes()
+    entry.st_ino, entry.st_mode = cast(Any, ino), cast(Any, stat.S_IFDIR)
     return entry
 
 
@@ -177,7 +186,7 @@ class Operations(pyfuse3.Operations):
         try:
             listing = self._listings[fh]
             if start_id == 0 or listing.names is None:  # opened, or rewound: as it is now
-                listing.names = self._fs.listing(listing.ino)
+                listing.names = [*_DOTS, *self._fs.listing(listing.ino)]
             names = listing.names
             if start_id < len(names):
                 self._fill(listing.ino, names, start_id, token)
@@ -190,6 +199,10 @@ class Operations(pyfuse3.Operations):
         folder = fs.inode(ino)
         for number in range(start, len(names)):
             name = names[number]
+            if number < len(_DOTS):  # no look-up
+                if not reply(token, os.fsencode(name), _dot(fs.dots(folder)[number]), number + 1):
+                    return
+                continue
             known = fs.known(folder, name) if bare else None
             if known is not None:
                 if not reply(token, os.fsencode(name), bare.fill(known.ino, known.kind), number + 1):

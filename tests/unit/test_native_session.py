@@ -169,9 +169,12 @@ def test_a_listing_counts_no_look_up_of_what_did_not_fit(tmp_repo: Path) -> None
             node, offset, size = fields[0], fields[-3], fields[-2]
             assert len(body) == (abi.DIRENTPLUS.size + size + 7) // 8 * 8, "one name in a reply"
             seen.append(body[abi.DIRENTPLUS.size :][:size])
+            if seen[-1] in (b".", b".."):
+                assert (node, fields[-4]) == (0, view if seen[-1] == b"." else 1), "F3"
+                continue
             await client.send(Opcode.FORGET, node, abi.FORGET_IN.pack(1))
             assert (await client.ask(Opcode.GETATTR, node, bytes(16)))[0] == errno.ESTALE, "one look-up each"
-        assert seen == [b".git", b".gitignore", b"README.md", b"app"]
+        assert seen == [b".", b"..", b".git", b".gitignore", b"README.md", b"app"]
 
     with_session(tmp_repo, test)
 

@@ -2,12 +2,14 @@
 
 F1  A handle lists the names as they were when it was opened or rewound, so offsets mean what they meant.
 F2  Only what was put into a reply is counted as a look-up.
-F3  The kernel keeps a listing past an OPENDIR only if the repository's folder has not changed since the
+F3  `.` and `..` come first, and are no look-ups.
+F4  The kernel keeps a listing past an OPENDIR only if the repository's folder has not changed since the
     listing was made, and nothing of the view's own is in it. Between two OPENDIRs it hears of changes by
     notification.
 """
 
 import os
+import stat
 import time
 from dataclasses import dataclass
 
@@ -17,6 +19,7 @@ from makfs.vfs.native import abi, encode
 from makfs.vfs.native.abi import Fopen, Opcode
 from makfs.vfs.native.common import Answer, Handler, Head
 
+_DOTS = (".", "..")
 _RACY_NS = 100_000_000  # a folder changed so shortly ago may change again within one tick of its clock
 _MOST_KEPT = 1 << 16
 _read_in = abi.READ_IN.unpack_from
@@ -64,7 +67,7 @@ class Folders:
         return abi.OPEN_OUT.pack(number, flags, 0)
 
     def _stamp(self, inode: Inode) -> Stamp | None:
-        """Return what tells one state of a folder from another, None where nothing does (F3)."""
+        """Return what tells one state of a folder from another, None where nothing does (F4)."""
         path, view = inode.path, inode.view
         if inode.realm is not Realm.TRACKED or path is None or view.staged:
             return None
@@ -81,7 +84,7 @@ class Folders:
         if start == 0 or listing.names is None:
             ino = listing.inode.ino
             stamp = self._stamp(listing.inode)
-            listing.names = self._fs.listing(ino)
+            listing.names = [*_DOTS, *self._fs.listing(ino)]
             self._kept.pop(ino, None)
             if stamp is not None and len(self._kept) < _MOST_KEPT:
                 self._kept[ino] = stamp
@@ -92,11 +95,11 @@ class Folders:
         inode, names = self._names(handle, start)
         fs, parts = self._fs, []
         for number in range(start, len(names)):
-            name = names[number]
-            known = fs.known(inode, name)
-            if known is not None:
+            name, found = names[number], None
+            if number < len(_DOTS):
+                part = encode.bare_plus(fs.dots(inode)[number], stat.S_IFDIR, os.fsencode(name), number + 1)
+            elif (known := fs.known(inode, name)) is not None:
                 part = encode.bare_plus(known.ino, known.kind, os.fsencode(name), number + 1)
-                found = None
             else:
                 found = fs.find(inode, name)
                 if found is None:
@@ -117,13 +120,14 @@ class Folders:
         inode, names = self._names(handle, start)
         parts = []
         for number in range(start, len(names)):
-            found = self._fs.find(inode, names[number])
-            if found is None:
+            if number < len(_DOTS):
+                ino, kind = self._fs.dots(inode)[number], stat.S_IFDIR
+            elif (found := self._fs.find(inode, names[number])) is not None:
+                ino, kind = found.inode.ino, stat.S_IFMT(found.st.st_mode)
+                found.inode.view.settle(found.inode)  # not a look-up
+            else:
                 continue
-            part = encode.dirent(
-                found.inode.ino, found.st.st_mode & 0o170000, os.fsencode(names[number]), number + 1
-            )
-            found.inode.view.settle(found.inode)  # not a look-up
+            part = encode.dirent(ino, kind, os.fsencode(names[number]), number + 1)
             room -= len(part)
             if room < 0:
                 break
