@@ -4,6 +4,7 @@ import ctypes
 import os
 import socket
 import stat
+import subprocess
 import threading
 from pathlib import Path
 
@@ -45,6 +46,21 @@ def test_each_rename_of_one_thing_over_another_gives_what_ext4_gives(same: Same)
                     top.mkdir()
                     make_some(top)
                     seen.append((old, new, flags, outcome(lambda: renameat2(top / old, top / new, flags))))  # noqa: B023
+        return seen
+
+    assert same(scenario)
+
+
+def test_a_listing_begins_with_the_folder_and_the_one_above(same: Same) -> None:
+    def scenario(root: Path) -> object:
+        make_some(root)
+        seen: list[object] = []
+        for folder in (root, root / "full", root / "full" / "below", root / "empty"):
+            listed = subprocess.run(["ls", "-1aip", folder], stdout=subprocess.PIPE, check=True).stdout
+            numbers = {name: int(number) for number, name in map(bytes.split, listed.splitlines())}
+            seen.append(list(numbers))
+            seen.append(numbers[b"./"] == folder.stat().st_ino)
+            seen.append(numbers[b"../"] == folder.parent.stat().st_ino or folder == root)
         return seen
 
     assert same(scenario)
