@@ -80,10 +80,13 @@ class Outbox:
         self._closed = False
         self.still: set[Inode] = set()  # stood still when they should have changed
 
-    async def settle(self, effects: Effects, by: View | None = None, *, own: View | None = None) -> None:
+    async def settle(
+        self, effects: Effects, by: View | None = None, *, own: View | None = None, pid: int = -1
+    ) -> None:
         """Send the notifications; return when those that may be waited for (E6) have been carried out.
 
-        `by`: the view with a name operation in flight. `own`: the view whose doing it is.
+        `by`: the view with a name operation in flight. `own`: the view whose doing it is. `pid`: the process
+        whose doing it is; what it has open itself is not waited for.
         """
         if not effects or self._closed:
             return
@@ -99,12 +102,12 @@ class Outbox:
             done = self._post(thread, token, lambda p=parent, n=name: self._notifier.entry(p, n))  # type: ignore[misc]
             if view.name_operations == 0 and view is not by:
                 waits.append(done)
-        await self._refresh(effects.inodes, token, own)
+        await self._refresh(effects.inodes, token, own, pid)
         for event in waits:
             await event.wait()
 
     async def _refresh(
-        self, inodes: Sequence[Inode], token: trio.lowlevel.TrioToken, own: View | None
+        self, inodes: Sequence[Inode], token: trio.lowlevel.TrioToken, own: View | None, pid: int
     ) -> None:
         """Make the kernel drop what it has of these inodes, then show their newest version (I4).
 
@@ -113,7 +116,7 @@ class Outbox:
         """
         until = time.monotonic() + READER_S
         for inode in inodes:
-            await inode.wait_closed(until - time.monotonic())
+            await inode.wait_closed(until - time.monotonic(), but=pid)
             if inode.view is own and not inode.patchers:  # what a view changes itself it shows at once
                 inode.let_go()
         for _ in range(_ROUNDS):

@@ -255,7 +255,9 @@ class FileSystem(Looking):
             try:
                 if needs is not None:
                     await self.patience.admitted(folder.view, new, needs)
-                await self.patience.carry_out(folder.view, carry_out, self.patience.short_wait_s)
+                await self.patience.carry_out(
+                    folder.view, carry_out, self.patience.short_wait_s, pid=self.core.procs.group(caller.tid)
+                )
             finally:
                 folder.view.use_shadow(old)
                 self.moves.renames.ahead.forget(old)
@@ -469,7 +471,8 @@ class FileSystem(Looking):
         def flush(effects: Effects) -> None:
             self.data.flush(handle, effects, whole=whole)
 
-        await self.patience.carry_out(handle.inode.view, flush, self.patience.wait_s, tid)
+        pid = self.core.procs.group(tid or handle.tid)
+        await self.patience.carry_out(handle.inode.view, flush, self.patience.wait_s, tid, pid=pid)
 
     def _make_durable(self, path: str | None) -> None:
         """Wait for the disk, in a worker: this takes milliseconds."""

@@ -52,10 +52,13 @@ class Patience:
         """Return how long changes of names and attributes wait (W3)."""
         return min(self._core.config.write.wait_s, self._core.config.write.lease_s)
 
-    async def carry_out(self, view: View, work: Callable[[Effects], T], wait_s: float, tid: int = 0) -> T:
+    async def carry_out(
+        self, view: View, work: Callable[[Effects], T], wait_s: float, tid: int = 0, *, pid: int = -1
+    ) -> T:
         """Carry out work; while it needs what others hold, wait for that and try again (W1, W2).
 
-        Its effects are settled each time (E6). A killed thread `tid` does not wait.
+        Its effects are settled each time (E6). A killed thread `tid` does not wait. Nobody waits for what the
+        process `pid` has open to read: it is that process's doing.
         """
         locks, until, verdict = self._core.locks, trio.current_time() + wait_s, ""
         given: tuple[Grant, ...] = ()
@@ -79,7 +82,7 @@ class Patience:
                         waited_ns += held.waited_ns
                 finally:
                     with trio.CancelScope(shield=True):  # half told, a view would show its old text for ever
-                        await self._outbox.settle(effects, own=view)
+                        await self._outbox.settle(effects, own=view, pid=pid)
         finally:
             locks.give_back(view.agent, given)
             if waited_ns:

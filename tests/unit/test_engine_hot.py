@@ -362,3 +362,34 @@ def test_reader_of_source_waits_for_who_has_emptied_it_and_is_slow_to_write(fs: 
         await fs.release(bob)
 
     trio.run(story, clock=trio.testing.MockClock())
+
+
+@pytest.mark.parametrize("way", ["written over", "renamed over"])
+def test_who_changes_a_file_that_he_reads_himself_does_not_wait_for_himself(
+    fs: FileSystem, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """As `perl -pi` does, which closes its input last."""
+    monkeypatch.setattr("makfs.engine.effects.READER_S", 3600.0)
+    monkeypatch.setattr("makfs.engine.inodes.STILL_S", 3600.0)
+
+    async def change() -> None:
+        reading = await fs.open(find(fs, "a"), os.O_RDONLY, ALICE)
+        assert fs.read(reading.handle, 0, 1 << 16) == OLD + b"\n"
+        folder = fs.lookup(1, "a")
+        assert folder is not None
+        if way == "written over":
+            opened = await fs.open(find(fs, "a"), os.O_RDWR, ALICE)
+        else:
+            _, opened = await fs.create(folder.inode.ino, "XXabcd", 0o600, os.O_RDWR | os.O_EXCL, ALICE)
+        await fs.write(opened.handle, 0, NEW)
+        await fs.flush(opened.handle)
+        if way == "renamed over":
+            await fs.rename(folder.inode.ino, "XXabcd", folder.inode.ino, "f.py", 0, ALICE)
+        await fs.release(opened.handle)
+        await fs.release(reading.handle)
+
+    async def in_time() -> None:
+        with trio.fail_after(60):
+            await change()
+
+    trio.run(in_time)
