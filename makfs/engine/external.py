@@ -4,7 +4,8 @@ X1  An event is only a hint: what counts is the file's signature against the one
     write-through, which raises the same events, costs one lstat(2).
 X2  A watch is added to a new folder before it is read, so nothing made in it is missed.
 X3  When inotify has dropped events, everything is looked at and the kernel asked to look again.
-X4  What was changed between the start and the first watch on its folder is imported once all are watched.
+X4  What was changed between the start and the first watch on its folder is imported once all are watched:
+    what is recorded, what a view has looked at, and what came into a folder.
 X5  Once a view has opened a file, its signature tells no change that was made before. If an event says that
     it was written, made or moved there, and nothing is recorded of it, it is imported all the same, as the
     version that the view has read.
@@ -60,6 +61,7 @@ class Watcher:
         self._folders: dict[int, str] = {}
         self._unfinished: set[str] = set()  # made, not closed yet
         self._dropped = False  # inotify's queue was full (X3)
+        self._late: list[str] | None = []  # folders that were changed before they were watched (X4)
         self.warning = ""
 
     async def run(self) -> None:
@@ -84,6 +86,8 @@ class Watcher:
                 entries = list(os.scandir(self._core.backing.at(folder)))
             except OSError:
                 continue
+            if self._late is not None and (st := self._lstat(folder)) is not None and self._is_recent(st):
+                self._late.append(folder)
             for entry in entries:
                 path = join(folder, entry.name)
                 if entry.is_dir(follow_symlinks=False) and self._watched(path):
@@ -154,7 +158,7 @@ class Watcher:
         if hint.new_folder and self._watched(path):
             self._watch_tree(path)
             for below, _ in self._core.backing.walk(path):
-                self._look(below, turn.effects)
+                self._look(below, turn.effects, written=True)
                 await turn.rest()
         self._look(path, turn.effects, made=made, written=hint.written)
 
@@ -186,7 +190,7 @@ class Watcher:
 
         Cost: one lstat(2) for each path that is recorded, or that a view has looked up already.
         """
-        core = self._core
+        core, late, self._late = self._core, self._late or (), None
         paths = {*core.files, *(path for view in core.views.values() for path in view.by_path)}
         await self._reconcile_all()  # knows all that is recorded from here on; looks at nothing known before
         turn = Turn(self._outbox)
@@ -201,6 +205,8 @@ class Watcher:
             core.note_name(turn.effects, path, own=None, unless_known=st is not None)
             if st is not None and _is_dir(st):
                 await self._catch_up_in(path, paths, turn)
+        for folder in late:
+            await self._catch_up_in(folder, paths, turn)
         await turn.end()
 
     async def _catch_up_in(self, folder: str, known: set[str], turn: Turn) -> None:
@@ -213,7 +219,7 @@ class Watcher:
             if st is None or not self._is_recent(st):
                 continue
             if not _is_dir(st):
-                self._look(path, turn.effects, made=False)
+                self._look(path, turn.effects, made=False, written=True)
             self._core.note_name(turn.effects, path, own=None)
             if _is_dir(st):
                 await self._catch_up_in(path, known, turn)

@@ -136,3 +136,19 @@ def test_what_was_only_touched_before_a_view_opened_it_is_nobodys_commit(repo: P
     caches.watch()
     assert commits_of(caches, "d/e/quiet.py") == []
     caches.close()
+
+
+def test_what_comes_into_folders_that_nobody_has_looked_at_before_they_are_watched_is_imported(
+    repo: Path,
+) -> None:
+    caches = Caches(repo, ("alice",))
+    a_tick_later(caches.core.started_ns)
+    (repo / "d/e/new.py").write_bytes(NEW)
+    (repo / "m/n").mkdir(parents=True)
+    (repo / "m/n/new.py").write_bytes(NEW)
+    caches.watch()
+    for name in ("d/e/new.py", "m/n/new.py"):
+        assert commits_of(caches, name) == ["external"], f"X4: {name}"
+    assert commits_of(caches, "d/e/quiet.py") == []
+    assert caches.findings() == []
+    caches.close()
