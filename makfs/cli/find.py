@@ -5,6 +5,7 @@ F1  From the current directory, or the one given with -C, upwards: a makfs mount
 """
 
 import os
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from makfs.cli.client import Client
 
 RESOURCE = "resource:"
+_MOST_PLACES = 3  # that one sentence names
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,19 +56,28 @@ def absolute(path: str) -> str:
 def find(hint: str | None, mounts: tuple[Mount, ...] | None = None) -> Found:
     """Return the repository that is meant. Raises NotFound."""
     start = os.path.realpath(here() if hint is None else absolute(hint))
-    mount = mount_of(start, read_mounts() if mounts is None else mounts)
+    mounts = read_mounts() if mounts is None else mounts
+    mount = mount_of(start, mounts)
     if mount is not None and mount.repo is not None:
         return Found(mount.repo, start, mount, hint is not None)
     directory = start
     while not os.path.isdir(os.path.join(directory, STATE_DIR)):
         parent = os.path.dirname(directory)
         if parent == directory:
-            raise NotFound(
-                f"There is no makfs mount or repository at or above {start}; name one with -C, or make one: "
-                "'makfs mount REPO MOUNTPOINT'."
-            )
+            raise NotFound(f"There is no makfs mount or repository at or above {start}{_elsewhere(mounts)}")
         directory = parent
     return Found(directory, start, None, hint is not None)
+
+
+def _elsewhere(mounts: tuple[Mount, ...]) -> str:
+    """Return how the sentence ends that says that there is no mount here: where there are some."""
+    places = sorted({mount.mountpoint for mount in mounts if mount.repo is not None and mount.root == "/"})
+    if not places:
+        return "; name one with -C, or make one: 'makfs mount REPO MOUNTPOINT'."
+    if len(places) == 1:
+        return f". There is one at {places[0]}: name it, with 'makfs -C {shlex.quote(places[0])} ...'."
+    more = f" and {len(places) - _MOST_PLACES} more" if len(places) > _MOST_PLACES else ""
+    return f"; name one with -C. There are mounts at {', '.join(places[:_MOST_PLACES])}{more}."
 
 
 def repo_path(argument: str, found: Found, mounts: tuple[Mount, ...] | None = None) -> str:

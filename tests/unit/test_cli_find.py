@@ -36,6 +36,22 @@ def test_directory_outside_gets_one_sentence(tmp_path: Path) -> None:
         find(str(tmp_path), ())
 
 
+def test_who_is_outside_is_told_where_there_are_mounts(tmp_path: Path) -> None:
+    def says(*places: str) -> str:
+        mounts = [Mount(place, "/", "fuse.makfs", "makfs:/repo") for place in places]
+        mounts.append(Mount("/bound", "/alice", "fuse.makfs", "makfs:/repo"))
+        mounts.append(Mount("/home", "/", "ext4", "/dev/vda"))
+        with pytest.raises(NotFound) as raised:
+            find(str(tmp_path), tuple(mounts))
+        return str(raised.value)
+
+    start = f"There is no makfs mount or repository at or above {os.path.realpath(tmp_path)}"
+    assert says() == f"{start}; name one with -C, or make one: 'makfs mount REPO MOUNTPOINT'."
+    assert says("/my work") == f"{start}. There is one at /my work: name it, with 'makfs -C '/my work' ...'."
+    assert says("/b", "/a", "/b") == f"{start}; name one with -C. There are mounts at /a, /b."
+    assert says(*"edcba").endswith("There are mounts at a, b, c and 2 more.")
+
+
 def test_removed_current_directory_gets_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gone = tmp_path / "gone"
     gone.mkdir()
