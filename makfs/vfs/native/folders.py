@@ -33,6 +33,7 @@ class _Listing:
     """An open folder."""
 
     inode: Inode
+    stamp: Stamp | None  # of the folder, taken before it is listed (F4)
     names: list[str] | None = None
 
 
@@ -59,8 +60,8 @@ class Folders:
         inode = self._fs.inode(node)  # raises ESTALE
         number = self._next
         self._next += 1
-        self._open[number] = _Listing(inode)
         stamp = self._stamp(inode)
+        self._open[number] = _Listing(inode, stamp)
         flags = 0
         if stamp is not None:
             flags = _KEEP if self._kept.get(node) == stamp else _CACHE_DIR
@@ -83,7 +84,7 @@ class Folders:
         listing = self._open[handle]
         if start == 0 or listing.names is None:
             ino = listing.inode.ino
-            stamp = self._stamp(listing.inode)
+            stamp = listing.stamp if listing.names is None else self._stamp(listing.inode)
             listing.names = [*_DOTS, *self._fs.listing(ino)]
             self._kept.pop(ino, None)
             if stamp is not None and len(self._kept) < _MOST_KEPT:
