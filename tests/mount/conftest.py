@@ -8,14 +8,16 @@ import pytest
 
 from tests.mount.desks import CONFIGS, Desk, leave, serve, sit_down
 from tests.mount.hands import Hand
-from tests.mount.mounted import Mounted, listing
+from tests.mount.mounted import TRANSPORTS, Mounted, listing
 
 Scenario = Callable[[Path], object]
 
 
-def _serve(repo: Path, place: Path) -> Iterator[Mounted]:
+def _serve(repo: Path, place: Path, transport: str = "native") -> Iterator[Mounted]:
     place.mkdir()
-    mounted = Mounted(repo, place)
+    config = place.parent / f"{transport}.conf"
+    config.write_text(f'[mount]\ntransport = "{transport}"\n')
+    mounted = Mounted(repo, place, config=config)
     try:
         mounted.start()
         yield mounted
@@ -31,12 +33,12 @@ def mounted(tmp_repo: Path, tmp_path: Path) -> Iterator[Mounted]:
     yield from _serve(tmp_repo, tmp_path / "work")
 
 
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mounted]:
+@pytest.fixture(scope="module", params=TRANSPORTS)
+def shared(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Mounted]:
     """Serve one empty repository for all tests of a module, each of which works in a folder of its own."""
     top = tmp_path_factory.mktemp("shared")
     subprocess.run(["git", "init", "-q", str(top / "repo")], check=True)
-    yield from _serve(top / "repo", top / "work")
+    yield from _serve(top / "repo", top / "work", request.param)
 
 
 class Same:
@@ -80,12 +82,18 @@ def hand() -> Iterator[Callable[[], Hand]]:
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mounted]:
+def transport() -> str:
+    """Return how `served` is served; modules that try more than one have it as a parameter."""
+    return "native"
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory, transport: str) -> Iterator[Mounted]:
     """Serve a repository to alice and bob, for a whole module; in the end store and tree must agree."""
     top = tmp_path_factory.mktemp("served")
     subprocess.run(["git", "init", "-q", str(top / "repo")], check=True)
     (top / "repo" / ".gitignore").write_bytes(b"*.log\n/build/\n")
-    for mounted in _serve(top / "repo", top / "work"):
+    for mounted in _serve(top / "repo", top / "work", transport):
         yield mounted
         mounted.stop()
         assert mounted.findings() == []

@@ -13,6 +13,7 @@ from typing import TypedDict
 
 PATIENCE_S = 60  # a machine may be slow; nothing here is timed
 PACKAGES = os.pathsep.join(path for path in sys.path if path)
+TRANSPORTS = ("native", "pyfuse3")
 
 
 class Who(TypedDict, total=False):
@@ -64,7 +65,7 @@ class Mounted:
         with open(read_end, encoding="utf-8") as lines:
             try:
                 self.daemon = subprocess.Popen(
-                    command, pass_fds=[write_end], stderr=subprocess.DEVNULL, cwd=self.repo,
+                    command, pass_fds=[write_end], cwd=self.repo,
                     env={**os.environ, "PYTHONPATH": PACKAGES, "HOME": self.home}, **self.who,
                 )  # fmt: skip
             finally:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.mount.hands import Hand, claude_name
-from tests.mount.mounted import Mounted
+from tests.mount.mounted import TRANSPORTS, Mounted
 
-pytestmark = pytest.mark.mount
+pytestmark = [pytest.mark.mount, pytest.mark.parametrize("transport", TRANSPORTS, scope="module")]
 Hands = Callable[[], Hand]
 Write = Callable[[Hand, Path, bytes], None]
 
