@@ -187,6 +187,7 @@ class Session:
         self, ready: Ready, opcode: int, unique: int, work: Coroutine[Any, Any, bytes], trap: Any
     ) -> None:
         """Give the lead away, go on with an operation that waits, and answer it."""
+        self._close()
         if self._standby:
             self._standby.unpark()
         else:
