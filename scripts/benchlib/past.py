@@ -38,6 +38,8 @@ class _Work:
     makfs: Makfs
     client: Client
     chance: random.Random
+    start: int  # the newest commit before all this
+    tree: dict[str, str]  # what was there then: path -> blob
     texts: dict[str, bytes] = field(default_factory=dict)
     written: list[tuple[int, str, str]] = field(default_factory=list)  # commit, path, blob
 
@@ -67,7 +69,8 @@ class _Work:
 def measure(makfs: Makfs, rounds: int, commits: int, seed: int) -> Iterator[Row]:
     """Publish, undo, export `commits` commits, look at all their trees."""
     with makfs.mounted("a", "b", on_write="merge"), Client(str(makfs.repo)) as client:
-        work = _Work(makfs, client, random.Random(seed))
+        start = int(client.ask(verbs.SeqOf("head")))
+        work = _Work(makfs, client, random.Random(seed), start, _there(makfs.repo))
         (makfs.mountpoint / "a" / FOLDER).mkdir()
         for number in range(FILES):
             work.texts[work.path(number)] = trees.python_text(LINES, work.chance).encode()
@@ -77,7 +80,7 @@ def measure(makfs: Makfs, rounds: int, commits: int, seed: int) -> Iterator[Row]
             work.edit("ab"[number % 2], number, range(number % 20, number % 20 + 1))
         yield from _export(work)
         yield from _publish(work, rounds)
-    yield from _trees(makfs, commits)
+    yield from _trees(makfs, range(start + 1, start + commits + 1))
 
 
 def _undo(work: _Work, rounds: int) -> Iterator[Row]:
@@ -132,17 +135,29 @@ def _export(work: _Work) -> Iterator[Row]:
     exported = trees.git(repo, "rev-list", "--reverse", "refs/makfs/log").decode().split()
     if len(exported) != head + 1:
         raise Failed(f"{len(exported)} git commits for {head} of the journal")
-    expected = _tree(repo, "HEAD")
+    expected = work.tree
     changes = {seq: (path, blob) for seq, path, blob in work.written}
-    for seq, commit in enumerate(exported):
+    for seq, commit in enumerate(exported[work.start :], work.start):
         if seq in changes:
             path, blob = changes[seq]
             expected[path] = blob
         if _tree(repo, commit) != expected:
             raise Failed(f"the exported tree of commit {seq} is not what was written")
-    for seq in [head * part // WALKED for part in range(1, WALKED + 1)]:
+    for seq in [work.start + (head - work.start) * part // WALKED for part in range(1, WALKED + 1)]:
         _compare(repo, work.makfs.mountpoint / f"@{seq}", _tree(repo, exported[seq]))
-    yield Row(SECTION, "exported trees that are as written", "", len(exported))
+    yield Row(SECTION, "exported trees that are as written", "", len(exported) - work.start)
+
+
+def _there(repo: Path) -> dict[str, str]:
+    """Return the blobs of what is in a repository now, but for ignored files."""
+    names = trees.git(repo, "ls-files", "-z", "--cached", "--others", "--exclude-standard").split(b"\0")
+    places = {os.fsdecode(name): repo / os.fsdecode(name) for name in names if name}
+    return {path: _blob(_data(at)) for path, at in places.items() if os.path.lexists(at)}
+
+
+def _data(at: Path) -> bytes:
+    """Return what git keeps of a file or a link."""
+    return os.fsencode(os.readlink(at)) if at.is_symlink() else at.read_bytes()
 
 
 def _tree(repo: Path, commit: str) -> dict[str, str]:
@@ -160,9 +175,8 @@ def _compare(repo: Path, past: Path, tree: dict[str, str]) -> None:
     found = {}
     for folder, _, names in os.walk(past):
         for name in names:
-            at = os.path.join(folder, name)
-            data = os.fsencode(os.readlink(at)) if os.path.islink(at) else Path(at).read_bytes()
-            found[os.path.relpath(at, past)] = _blob(data)
+            at = Path(folder, name)
+            found[os.path.relpath(at, past)] = _blob(_data(at))
     more = found.keys() - tree.keys()
     if more:
         listing = b"\0".join(map(os.fsencode, more))
@@ -173,20 +187,20 @@ def _compare(repo: Path, past: Path, tree: dict[str, str]) -> None:
         raise Failed(f"{past} is not what was exported")
 
 
-def _trees(makfs: Makfs, commits: int) -> Iterator[Row]:
+def _trees(makfs: Makfs, commits: range) -> Iterator[Row]:
     """Look at trees that neither a daemon nor the kernel has seen."""
     with makfs.mounted("a"):
         pid, top = makfs.pid, makfs.mountpoint
-        took, _ = _timed(lambda: os.stat(top / f"@{commits}" / FOLDER / "f0.py"))
+        took, _ = _timed(lambda: os.stat(top / f"@{commits[-1]}" / FOLDER / "f0.py"))
         yield Row(SECTION, "look-up of a file in an unknown @SEQ", "s", took, goal=1.0)
-        find = ["find", str(top / f"@{commits - 1}"), "-ls"]
+        find = ["find", str(top / f"@{commits[-2]}"), "-ls"]
         took, listed = _timed(lambda: subprocess.run(find, check=True, stdout=subprocess.PIPE).stdout)
         names = listed.count(b"\n")
         yield Row(SECTION, f"`find -ls` in an unknown @SEQ, {names:,} names", "s", took, goal=1.0)
         before = resident_mb(pid)
-        for seq in range(1, commits + 1):
+        for seq in commits:
             os.stat(top / f"@{seq}")
-        yield Row(SECTION, f"memory for {commits:,} trees of the past", "MB", resident_mb(pid) - before)
+        yield Row(SECTION, f"memory for {len(commits):,} trees of the past", "MB", resident_mb(pid) - before)
 
 
 def _timed(what: Callable[[], T]) -> tuple[float, T]:
