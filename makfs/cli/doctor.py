@@ -21,6 +21,7 @@ MIN_LIBFUSE: Final = (3, 10)
 MIN_BWRAP: Final = (0, 4)
 MIN_WATCHES: Final = 65536  # one a directory of the repository, and editors take theirs from the same number
 MIN_INSTANCES: Final = 64  # one a mount, and one each for editors, language servers, sync tools
+HALT_POLL_NS: Final = 200_000  # the kernel's default
 LIBRARIES: Final = (
     "pyfuse3",
     "trio",
@@ -87,6 +88,7 @@ def run_checks(root: Path = Path("/"), *, uid: int | None = None) -> tuple[Check
         _allow_other,
         _watches,
         _instances,
+        _idle_processors,
         _bubblewrap,
         _user_namespaces,
         _control_groups,
@@ -233,6 +235,23 @@ def _watches(machine: _Machine) -> Check:
 
 def _instances(machine: _Machine) -> Check:
     return _inotify(machine, "max_user_instances", MIN_INSTANCES, "a mount beside many editors")
+
+
+def _idle_processors(machine: _Machine) -> Check:
+    """Tell whether a virtual machine gives idle processors away at once (kernel: guest-halt-polling.rst)."""
+    name, key = "idle processors", "sys/module/haltpoll/parameters/guest_halt_poll_ns"
+    found = machine.number(key)
+    if (machine.read("sys/devices/system/cpu/cpuidle/current_driver") or "").strip() != "haltpoll":
+        return Check(name, Verdict.OK, "The kernel's idle driver is not haltpoll: nothing to set.")
+    if found:
+        return Check(name, Verdict.OK, f"Polled for {found / 1000:g} us before they are given to the host.")
+    return Check(
+        name,
+        Verdict.WARN,
+        "This virtual machine gives idle processors to its host at once, and waking one is dear: to read "
+        "through a mount takes up to half as much CPU time again.",
+        f"Run `echo {HALT_POLL_NS} > /{key}` as root; that is the kernel's default.",
+    )
 
 
 def _inotify(machine: _Machine, key: str, enough: int, too_much: str) -> Check:

@@ -157,7 +157,13 @@ def _workplace(given: Path | None) -> Iterator[Path]:
 
 
 def _document(asked: argparse.Namespace, rows: list[Row], failure: str) -> dict[str, object]:
-    machine = {"kernel": platform.release(), "python": platform.python_version(), "cpus": os.cpu_count()}
+    polled = Path("/sys/module/haltpoll/parameters/guest_halt_poll_ns")
+    machine = {
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "cpus": os.cpu_count(),
+        "guest_halt_poll_ns": int(polled.read_text()) if polled.exists() else None,
+    }
     settings = {name: str(value) if isinstance(value, Path) else value for name, value in vars(asked).items()}
     return {
         "machine": machine,

@@ -16,6 +16,8 @@ HEALTHY = {
     "proc/sys/kernel/osrelease": "6.1.0-13-amd64\n",
     "proc/sys/fs/inotify/max_user_watches": "524288\n",
     "proc/sys/fs/inotify/max_user_instances": "128\n",
+    "sys/devices/system/cpu/cpuidle/current_driver": "haltpoll\n",
+    "sys/module/haltpoll/parameters/guest_halt_poll_ns": "200000\n",
     "usr/lib/x86_64-linux-gnu/libfuse3.so.3.14.0": "",
     "usr/bin/fusermount3": "",
     "usr/bin/bwrap": "#!/bin/sh\necho bubblewrap 0.8.0\n",
@@ -54,7 +56,7 @@ def test_a_healthy_machine_has_no_complaint(machine: Path, uid: int) -> None:
 def test_an_empty_machine_is_all_complaints_and_no_exception(tmp_path: Path, uid: int) -> None:
     well = {check.name for check in run_checks(tmp_path, uid=uid) if check.ok is Verdict.OK}
     of_the_user = {USER: {"mount right"}, ROOT: {"user_allow_other"}}
-    assert well == {"python", "libraries"} | of_the_user[uid], "H1"
+    assert well == {"python", "libraries", "idle processors"} | of_the_user[uid], "H1"
 
 
 def test_a_missing_device_tells_containers_and_modules_apart(machine: Path) -> None:
@@ -126,6 +128,15 @@ def test_libfuse_is_compared_by_number(machine: Path, file: str, verdict: Verdic
     check = _check(machine, "libfuse")
     assert check.ok is verdict
     assert ".".join(file.split(".")[2:4]) in check.sentence
+
+
+def test_a_guest_that_gives_idle_processors_away_is_told_what_to_write_where(machine: Path) -> None:
+    (machine / "sys/module/haltpoll/parameters/guest_halt_poll_ns").write_text("0\n")
+    check = _check(machine, "idle processors")
+    assert check.ok is Verdict.WARN
+    assert "`echo 200000 > /sys/module/haltpoll/parameters/guest_halt_poll_ns`" in check.remedy
+    (machine / "sys/devices/system/cpu/cpuidle/current_driver").write_text("intel_idle\n")
+    assert _check(machine, "idle processors").ok is Verdict.OK
 
 
 @pytest.mark.parametrize("key", ["max_user_watches", "max_user_instances"])
