@@ -115,6 +115,7 @@ class Keeper:
             leftovers.adopt()
         with self._window.raw():
             code = self._keep()
+        self._pass_news()  # what makfsd did may have ended the program before we heard of it
         self._out.close()
         self._err.close()
         self._live.end(code, self._out, self._err)
@@ -342,11 +343,15 @@ class Keeper:
             if number == signal.SIGWINCH:
                 self._window.follow()
             elif number == signal.SIGUSR1:
-                for sentence in self._live.news():
-                    if self._say is not None:
-                        self._say(sentence)
+                self._pass_news()
             elif number in PASSED_ON:
                 self._pending.append(number)
+
+    def _pass_news(self) -> None:
+        """Tell the run's caller what makfsd did to it."""
+        for sentence in self._live.news():
+            if self._say is not None:
+                self._say(sentence)
 
     def _pass_on(self, number: int) -> bool:
         """Send the program a signal; return False if it is not there yet."""
