@@ -24,6 +24,7 @@ from makfs.engine.roles import Role
 from makfs.engine.tree import FOREVER_S, SHARED_S, Found, Tree
 from makfs.engine.xattrs import Xattrs
 
+DOTS = (".", "..")  # what a transport lists before all names
 SHORT_NAME = 255 // 4  # no encoding makes so few characters too long a name
 
 
@@ -183,7 +184,7 @@ class Looking:
         return [name for name in self.tree.names(inode) if not self._is_hidden(role, inode, name)]
 
     def dots(self, folder: Inode) -> tuple[int, int]:
-        """Return the inode numbers of `.` and `..`, which no listing of names has."""
+        """Return the inode numbers of `DOTS`, which no listing of names has."""
         path = folder.path
         if not path:
             return folder.ino, ROOT_ID

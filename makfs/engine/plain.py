@@ -16,7 +16,7 @@ from makfs.engine.handles import OpenFile, TrackedHandle
 from makfs.engine.inodes import Inode, Realm
 
 GIVEN_BYTES = 64 << 10  # a file no larger is given to the kernel when it is first opened
-_NOT_PLAIN = os.O_ACCMODE | os.O_TRUNC
+NOT_PLAIN = os.O_ACCMODE | os.O_TRUNC  # none of these in the flags: an open only to read
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _room = bytearray(GIVEN_BYTES)
 
@@ -35,7 +35,7 @@ def begin_plain(core: Core, inode: Inode | None, flags: int, tid: int) -> Plain 
 
     The caller goes on with `end_plain`, before anything else happens.
     """
-    if flags & _NOT_PLAIN or inode is None or inode.path is None or inode.realm is not Realm.TRACKED:
+    if flags & NOT_PLAIN or inode is None or inode.path is None or inode.realm is not Realm.TRACKED:
         return None
     view = inode.view
     if view.reads_locked or view.role is not None:

@@ -20,13 +20,13 @@ from pyfuse3 import EntryAttributes, FileInfo, FUSEError
 
 from makfs.engine.filesystem import Caller, Change, FileSystem, Found, Opened
 from makfs.engine.inodes import StatLike
+from makfs.engine.looking import DOTS
 from makfs.errors import MakfsError
 from makfs.vfs.bare import BareEntry
 
 log = logging.getLogger(__name__)
 P = ParamSpec("P")
 R = TypeVar("R")
-_DOTS = (".", "..")
 _NEGATIVE_S = 1e9  # explicit invalidation ends it
 
 
@@ -186,7 +186,7 @@ class Operations(pyfuse3.Operations):
         try:
             listing = self._listings[fh]
             if start_id == 0 or listing.names is None:  # opened, or rewound: as it is now
-                listing.names = [*_DOTS, *self._fs.listing(listing.ino)]
+                listing.names = [*DOTS, *self._fs.listing(listing.ino)]
             names = listing.names
             if start_id < len(names):
                 self._fill(listing.ino, names, start_id, token)
@@ -199,7 +199,7 @@ class Operations(pyfuse3.Operations):
         folder = fs.inode(ino)
         for number in range(start, len(names)):
             name = names[number]
-            if number < len(_DOTS):  # no look-up
+            if number < len(DOTS):  # no look-up
                 if not reply(token, os.fsencode(name), _dot(fs.dots(folder)[number]), number + 1):
                     return
                 continue

@@ -1,6 +1,7 @@
 """Edits in the repository that views meet before they are looked at: X4 at the start, X5 later."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,16 @@ def test_what_views_do_before_anything_is_watched_is_nobody_elses(repo: Path) ->
     caches.close()
 
 
+@pytest.fixture
+def watched(repo: Path) -> Iterator[Caches]:
+    """Serve the repository, all folders watched; in the end store and tree must agree."""
+    caches = Caches(repo, ("alice", "bob"))
+    caches.watch()
+    yield caches
+    assert caches.findings() == []
+    caches.close()
+
+
 def commits_of(caches: Caches, path: str) -> list[str]:
     """Return who committed a path, newest first."""
     log = caches.core.store.log(LogQuery(limit=50))
@@ -84,10 +95,10 @@ def commits_of(caches: Caches, path: str) -> list[str]:
 
 
 @pytest.mark.parametrize("way", ["made", "moved", "written over"])
-def test_what_a_view_opens_before_its_event_is_taken_is_externals_all_the_same(repo: Path, way: str) -> None:
-    caches = Caches(repo, ("alice", "bob"))
-    alice, bob = Process(caches, "alice", 0), Process(caches, "bob", 1)
-    caches.watch()
+def test_what_a_view_opens_before_its_event_is_taken_is_externals_all_the_same(
+    repo: Path, watched: Caches, way: str
+) -> None:
+    alice, bob = Process(watched, "alice", 0), Process(watched, "bob", 1)
     name = "read.py" if way == "written over" else "new.py"
     if way == "moved":
         (repo.parent / "there.py").write_bytes(NEW)
@@ -97,45 +108,36 @@ def test_what_a_view_opens_before_its_event_is_taken_is_externals_all_the_same(r
     assert alice.read(name) == NEW
     held = bob.open(name)
     assert held.read() == NEW
-    caches.watch()
-    assert commits_of(caches, name) == ["external"], "X5"
-    caches.watch()
+    watched.watch()
+    assert commits_of(watched, name) == ["external"], "X5"
+    watched.watch()
     assert held.read() == NEW
     held.close()
     alice.write(name, NEW + b"\n\ndef g():\n    return 1\n", os.O_WRONLY | os.O_TRUNC)
     bob.write(name, b"import os\n\n\n" + NEW, os.O_WRONLY | os.O_TRUNC)
     both = b"import os\n\n\n" + NEW + b"\n\ndef g():\n    return 1\n"
     assert (repo / name).read_bytes() == both, "each edited the version that he had read"
-    assert commits_of(caches, name) == ["bob", "alice", "external"]
-    assert caches.findings() == []
-    caches.close()
+    assert commits_of(watched, name) == ["bob", "alice", "external"]
 
 
-def test_what_a_view_is_writing_when_the_event_is_taken_is_the_views(repo: Path) -> None:
-    caches = Caches(repo, ("alice", "bob"))
-    alice = Process(caches, "alice", 0)
-    caches.watch()
+def test_what_a_view_is_writing_when_the_event_is_taken_is_the_views(repo: Path, watched: Caches) -> None:
+    alice = Process(watched, "alice", 0)
     (repo / "new.py").write_bytes(OLD)
     file = alice.open("new.py", os.O_RDWR)
     assert file.read() == OLD
     file.write(0, NEW)
-    caches.watch()
+    watched.watch()
     file.close()
     assert (repo / "new.py").read_bytes() == NEW
-    assert commits_of(caches, "new.py") == ["alice"]
-    assert caches.findings() == []
-    caches.close()
+    assert commits_of(watched, "new.py") == ["alice"]
 
 
-def test_what_was_only_touched_before_a_view_opened_it_is_nobodys_commit(repo: Path) -> None:
-    caches = Caches(repo, ("alice", "bob"))
-    alice = Process(caches, "alice", 0)
-    caches.watch()
+def test_what_was_only_touched_before_a_view_opened_it_is_nobodys_commit(repo: Path, watched: Caches) -> None:
+    alice = Process(watched, "alice", 0)
     os.utime(repo / "d/e/quiet.py")
     alice.read("d/e/quiet.py")
-    caches.watch()
-    assert commits_of(caches, "d/e/quiet.py") == []
-    caches.close()
+    watched.watch()
+    assert commits_of(watched, "d/e/quiet.py") == []
 
 
 def test_what_comes_into_folders_that_nobody_has_looked_at_before_they_are_watched_is_imported(

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 
 from makfs.engine.filesystem import FileSystem
 from makfs.engine.inodes import Inode, Realm
+from makfs.engine.looking import DOTS
 from makfs.vfs.native import abi, encode
 from makfs.vfs.native.abi import Fopen, Opcode
 from makfs.vfs.native.common import Answer, Handler, Head
 
-_DOTS = (".", "..")
 _RACY_NS = 100_000_000  # a folder changed so shortly ago may change again within one tick of its clock
 _MOST_KEPT = 1 << 16
 _read_in = abi.READ_IN.unpack_from
@@ -85,7 +85,7 @@ class Folders:
         if start == 0 or listing.names is None:
             ino = listing.inode.ino
             stamp = listing.stamp if listing.names is None else self._stamp(listing.inode)
-            listing.names = [*_DOTS, *self._fs.listing(ino)]
+            listing.names = [*DOTS, *self._fs.listing(ino)]
             self._kept.pop(ino, None)
             if stamp is not None and len(self._kept) < _MOST_KEPT:
                 self._kept[ino] = stamp
@@ -97,7 +97,7 @@ class Folders:
         fs, parts = self._fs, []
         for number in range(start, len(names)):
             name, found = names[number], None
-            if number < len(_DOTS):
+            if number < len(DOTS):
                 part = encode.bare_plus(fs.dots(inode)[number], stat.S_IFDIR, os.fsencode(name), number + 1)
             elif (known := fs.known(inode, name)) is not None:
                 part = encode.bare_plus(known.ino, known.kind, os.fsencode(name), number + 1)
@@ -121,7 +121,7 @@ class Folders:
         inode, names = self._names(handle, start)
         parts = []
         for number in range(start, len(names)):
-            if number < len(_DOTS):
+            if number < len(DOTS):
                 ino, kind = self._fs.dots(inode)[number], stat.S_IFDIR
             elif (found := self._fs.find(inode, names[number])) is not None:
                 ino, kind = found.inode.ino, stat.S_IFMT(found.st.st_mode)

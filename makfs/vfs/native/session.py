@@ -14,13 +14,13 @@ S4  With `MOST_WAITING` operations waiting, opening one more is refused with EBU
 import contextlib
 import errno
 import logging
-import os
 import types
 from collections.abc import Awaitable, Coroutine, Generator, Mapping
 from typing import Any
 
 import trio
 
+from makfs.engine.plain import NOT_PLAIN
 from makfs.vfs.failure import errno_of
 from makfs.vfs.native import negotiate
 from makfs.vfs.native.abi import IN_HEADER, INTERRUPT_IN, OPEN_IN, RELEASE_IN, WRITE_IN, Opcode
@@ -40,7 +40,6 @@ _head_of = IN_HEADER.unpack_from
 _open_in, _release_in = OPEN_IN.unpack_from, RELEASE_IN.unpack_from
 _OPEN, _RELEASE = int(Opcode.OPEN), int(Opcode.RELEASE)
 _LOOKS = frozenset({int(Opcode.LOOKUP), int(Opcode.GETATTR)})
-_NOT_PLAIN = os.O_ACCMODE | os.O_TRUNC
 _OPENING = frozenset({Opcode.OPEN, Opcode.CREATE})
 _SILENT = frozenset({Opcode.FORGET, Opcode.BATCH_FORGET, Opcode.INTERRUPT, Opcode.NOTIFY_REPLY})
 
@@ -121,7 +120,7 @@ class Session:
         if length != size or size < _BODY:
             log.error("a request of %d bytes says it has %d", size, length)
             return None
-        if opcode == _RELEASE and not _release_in(self._buffer, _BODY)[1] & _NOT_PLAIN:
+        if opcode == _RELEASE and not _release_in(self._buffer, _BODY)[1] & NOT_PLAIN:
             self._close()
             self._closing = bytes(self._view[_BODY:size]), head
             return None
@@ -151,7 +150,7 @@ class Session:
 
     def _opens_another(self, head: Head) -> bool:
         """Tell whether the request in the buffer is an open to read another file than is being closed."""
-        if head[1] != _OPEN or _open_in(self._buffer, _BODY)[0] & _NOT_PLAIN:
+        if head[1] != _OPEN or _open_in(self._buffer, _BODY)[0] & NOT_PLAIN:
             return False
         return self._closing is not None and self._closing[1][3] != head[3]
 

@@ -45,38 +45,26 @@ class Ready:
 
     def at_once(self, ns: int) -> bool:
         """Look at the device for so long, if looking is worth while now; tell if it can be read."""
-        look = self._device.poll
-        if look(0):
-            return True
-        if self._blind:
-            return False
-        end = perf_counter_ns() + ns
-        while not look(0):
-            if perf_counter_ns() > end:
-                return False
-        return True
+        return bool(_look(self._device, 0 if self._blind else ns))
 
     def soon(self) -> bool:
         """Wait a moment for the device, or for anything that trio waits for; tell if it is the device."""
         if self._runner is None or self._due(_SHORT_S):  # W1
             return False
-        found = self._look() or self._both.poll(_SHORT_S * 1000.0)
+        found = self._awake() or self._both.poll(_SHORT_S * 1000.0)
         return bool(found) and (found[0][0] == self._fd or found[-1][0] == self._fd)
 
-    def _look(self) -> list[tuple[int, int]]:
+    def _awake(self) -> list[tuple[int, int]]:
         """Return what can be read, of the device and of trio's, without sleeping (W2)."""
         if self._blind:
             self._blind -= 1
             return []
-        look, end = self._both.poll, perf_counter_ns() + LOOK_NS
-        while True:
-            found = look(0)
-            if found:
-                self._vain = 1
-                return found
-            if perf_counter_ns() > end:
-                self._blind, self._vain = self._vain, min(2 * self._vain, _MOST_BLIND)
-                return found
+        found = _look(self._both, LOOK_NS)
+        if found:
+            self._vain = 1
+        else:
+            self._blind, self._vain = self._vain, min(2 * self._vain, _MOST_BLIND)
+        return found
 
     def others(self) -> bool:
         """Tell whether another task can run, or could if trio looked; if none can, none has cancelled us."""
@@ -107,6 +95,14 @@ class Ready:
         """Let other tasks run."""
         await trio.lowlevel.checkpoint()
         self._alone = False
+
+
+def _look(at: select.poll, ns: int) -> list[tuple[int, int]]:
+    """Return what can be read as soon as there is something, or nothing after so long. Never sleeps."""
+    look, end = at.poll, perf_counter_ns() + ns
+    while not (found := look(0)) and perf_counter_ns() <= end:
+        pass
+    return found
 
 
 def _runner_of_trio() -> Any:
