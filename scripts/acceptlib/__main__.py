@@ -12,8 +12,10 @@ import time
 from pathlib import Path
 from typing import NoReturn
 
+from benchlib.machine import commit_of
+
 from acceptlib.crewjudge import crew
-from acceptlib.page import Circumstances, page, section, sections_of, speed_section
+from acceptlib.page import POLLED, SPEED, Circumstances, page, section, sections_of, speed_section
 from acceptlib.verdict import Bound, Figure, verdict
 from acceptlib.yardsticks import YARDSTICKS as BROUGHT
 from acceptlib.yardsticks import Asked, Silent
@@ -79,13 +81,6 @@ def machine() -> str:
     return f"Linux {platform.release()}, Python {platform.python_version()}, {os.cpu_count()} processors"
 
 
-def commit() -> str:
-    """Return the checkout's commit, marked if it was changed."""
-    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=10"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    return done.stdout.strip() if done.returncode == 0 else "unknown"
-
-
 def measure(name: str, asked: Asked) -> list[Figure]:
     """Run one yardstick; what could not be run is a figure that missed."""
     figures: list[Figure] = []
@@ -104,7 +99,7 @@ def main() -> int:
     asked = arguments()
     figures: list[Figure] = []
     sections = sections_of(asked.out.read_text()) if asked.out is not None and asked.out.exists() else {}
-    revision = commit()
+    revision = commit_of(ROOT)
     with tempfile.TemporaryDirectory(prefix="makfs-acceptance-") as scratch:
         what = Asked(asked.tools, asked.data, asked.quick, Path(scratch))
         for name in asked.only:
@@ -117,9 +112,9 @@ def main() -> int:
             sections[name] = section(found, when)
             if asked.out is not None:  # now: the next one may take an hour
                 asked.out.write_text(page(sections))
-    for name, file in (("speed", asked.bench), ("speed, idle processors polled", asked.bench_polled)):
+    for name, file in ((SPEED, asked.bench), (POLLED, asked.bench_polled)):
         if file is not None:
-            sections[name] = speed_section(json.loads(file.read_text()), revision, name)
+            sections[name] = speed_section(json.loads(file.read_text()), name)
     if asked.out is not None:
         asked.out.write_text(page(sections))
     if asked.json is not None:

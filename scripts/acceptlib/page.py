@@ -19,6 +19,7 @@ section says when, on which commit and on what machine. A bound is what makfs is
 without one are for comparison.
 
 """
+SPEED, POLLED = "speed", "speed, idle processors polled"
 ABOUT = {
     "storm": (
         "Eight writers edit the same three Python files at once, each in its own view, in nine ways of "
@@ -51,12 +52,12 @@ ABOUT = {
         "confinement, `makfs run` itself and makfsd are killed with SIGKILL at random. Who is killed is "
         "begun again, half of them by makfs (`--restart`), and must finish; what it held must be free in 2 s."
     ),
-    "speed": (
+    SPEED: (
         "CPU time of the client and the daemon together; every factor is to the native directory in the "
         "same run. On one processor: client and daemon share one, so that no request and no answer has to "
         "wake another, which is dear on a virtual machine. Times are of this machine."
     ),
-    "speed, idle processors polled": (
+    POLLED: (
         "Reading once more, in a run of its own, after what `makfs doctor` advises: idle processors are "
         "polled for 0.2 ms, as by the kernel's default, before they are given to the host."
     ),
@@ -100,13 +101,13 @@ def section(figures: Sequence[Figure], when: Circumstances) -> str:
     return "\n".join(lines) + "\n"
 
 
-def speed_section(bench: Mapping[str, Any], commit: str, name: str = "speed") -> str:
+def speed_section(bench: Mapping[str, Any], name: str = SPEED) -> str:
     """Return the section of what `scripts/bench --json` wrote."""
     machine = bench["machine"]
     where = f"Linux {machine['kernel']}, Python {machine['python']}, {machine['cpus']} processors"
     if (polled := machine.get("guest_halt_poll_ns")) is not None:
         where += f", guest_halt_poll_ns {polled}"
-    lines = [textwrap.fill(ABOUT[name], 108), "", f"Commit {commit}, {where}.", ""]
+    lines = [textwrap.fill(ABOUT[name], 108), "", f"Commit {bench['commit']}, {where}.", ""]
     if bench.get("failure"):
         lines += [f"    MISSED: {bench['failure']}", ""]
     lines += [

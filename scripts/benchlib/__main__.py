@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchlib import commits, history, locks, memory, past, reading, running, starting, store, trees, waiting
-from benchlib.machine import Failed, Makfs
+from benchlib.machine import Failed, Makfs, commit_of
 from benchlib.report import Row, table
 
 SECTIONS = ("locks", "history", "store", "start", "run", "read", "turns", "waits", "commit", "memory", "past")
@@ -166,6 +166,7 @@ def _document(asked: argparse.Namespace, rows: list[Row], failure: str) -> dict[
     }
     settings = {name: str(value) if isinstance(value, Path) else value for name, value in vars(asked).items()}
     return {
+        "commit": commit_of(_HERE.parent),
         "machine": machine,
         "settings": settings,
         "failure": failure or None,

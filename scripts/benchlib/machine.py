@@ -24,6 +24,13 @@ class Failed(Exception):
     """Something that is measured does not work; nothing sensible can be said about its speed."""
 
 
+def commit_of(checkout: Path) -> str:
+    """Return a checkout's commit, marked if it was changed; "unknown" where there is no git."""
+    command = ["git", "-C", str(checkout), "describe", "--always", "--dirty", "--abbrev=10"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    return done.stdout.strip() if done.returncode == 0 else "unknown"
+
+
 def process_cpu_s(pid: int) -> float:
     """Return the CPU time a process has used, its ended threads too (clock_getcpuclockid(3))."""
     return time.clock_gettime((~pid << 3) | 2)
